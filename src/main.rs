@@ -1,0 +1,6 @@
+//! The `spec` program: everything is in the library.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    spec::cli::main()
+}

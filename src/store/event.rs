@@ -1,0 +1,464 @@
+//! What happened: the one record of a run. The journal keeps it, reporters show it, `--output json` prints it.
+//!
+//! A wire type: fields are only ever added within `spec.event/1`. Events that only matter to recovery are not
+//! [`public`](Event::public); output text is not [`durable`](Event::durable).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The schema name of [`Envelope`].
+pub const SCHEMA: &str = "spec.event/1";
+
+/// One line of the journal and of `--output json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Envelope {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Counts the events of a run from 1; events that are not durable carry the number of the last one that is.
+    pub seq: u64,
+    /// When, RFC 3339 in UTC with milliseconds. For people; durations are measured on a monotonic clock.
+    pub time: String,
+    /// The run's id (UUID v7).
+    pub run: String,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Which task an event is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct TaskRef {
+    /// As on the command line and in signals: its id, `ID@LINE` where that is not unique, `:INDEX` where there is none.
+    pub task: String,
+    /// 0-based position among all checkbox items at that time.
+    pub index: usize,
+    /// Finds it again in an edited list: id, checksum of its text, ordinal among equals, joined by `~`.
+    pub key: String,
+}
+
+/// A file of a task's changes, as git sees it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct TreeEntry {
+    /// Relative to the repository's root. Bytes that are not UTF-8 are percent-coded behind a `%//` prefix.
+    pub path: String,
+    /// Git's mode (`100644`, `100755`, `120000`, `160000`), or null where the path is gone.
+    pub mode: Option<String>,
+    /// The blob's (or submodule's commit's) object id, or null where the path is gone.
+    pub oid: Option<String>,
+}
+
+/// The figures of a finished run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// Items of role task (as included) in the list.
+    pub tasks: usize,
+    /// Done when the run ended, earlier runs included.
+    pub done: usize,
+    /// Landed in this run.
+    pub completed: usize,
+    /// Labels of what failed for good.
+    pub failed: Vec<String>,
+    /// Labels of what was never started because something it needs failed.
+    pub blocked: Vec<String>,
+    /// Labels of what a person skipped.
+    pub skipped: Vec<String>,
+    /// Labels of what was cancelled.
+    pub cancelled: Vec<String>,
+    /// Labels of what is still open and was not reached.
+    pub pending: Vec<String>,
+    /// Completed tasks that ran in a parallel step.
+    pub parallel: usize,
+    /// Completed tasks that ran alone.
+    pub sequential: usize,
+    /// Steps begun.
+    pub steps: usize,
+    /// Most executors that ran at once.
+    pub most_at_once: usize,
+    /// Tries made.
+    pub attempts: usize,
+    /// Tries that were not a task's first.
+    pub retries: usize,
+    /// Executors started.
+    pub workers_started: usize,
+    /// Executors that ended well.
+    pub workers_succeeded: usize,
+    /// Executors that did not.
+    pub workers_failed: usize,
+    /// Wall time in seconds.
+    pub wall_seconds: f64,
+    /// Time of all tries added up, in seconds.
+    pub work_seconds: f64,
+    /// Work time by wall time.
+    pub speedup: f64,
+    /// What the wall time could not have gone below: max(critical path, work / limit), from measured times, in seconds.
+    pub bound_seconds: f64,
+    /// Money, where an executor reports it.
+    pub cost: Option<f64>,
+    /// Tokens, where an executor reports them.
+    pub tokens: Option<u64>,
+    /// Paths that changed and belong to no task: left in the tree, not committed.
+    pub unattributed: Vec<String>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// A run begins. First record of every journal.
+    RunStart {
+        /// Version of the program.
+        version: String,
+        /// The list, as given.
+        file: String,
+        /// `groups`, `sequential` or `graph`.
+        mode: String,
+        /// Limit of executors at once.
+        max_parallel: usize,
+        /// Items of role task, and how many of them are done already.
+        tasks: usize,
+        /// See `tasks`.
+        done: usize,
+        /// Steps left.
+        steps: usize,
+        /// The commit it started from; null without git or without a commit.
+        base: Option<String>,
+        /// The branch it started on; null when detached or without git.
+        branch: Option<String>,
+        /// Process id of the runner, with the host and the boot it counts on.
+        pid: u32,
+        /// See `pid`.
+        host: String,
+        /// See `pid`.
+        boot: String,
+        /// The run that this one goes on with, where that one did not end in order.
+        resumes: Option<String>,
+    },
+    /// A step begins: its open tasks.
+    StepStart {
+        /// 1-based number in the plan.
+        step: usize,
+        /// Whether they may run at once.
+        parallel: bool,
+        /// Labels.
+        tasks: Vec<String>,
+    },
+    /// A step of two or more tasks begins (follows `step_start`).
+    BatchStart {
+        /// 1-based number in the plan.
+        step: usize,
+        /// Labels.
+        tasks: Vec<String>,
+    },
+    /// A try begins. In the journal before its process is started.
+    TaskStart {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// 1 for the first.
+        attempt: u32,
+        /// Its title.
+        title: String,
+        /// `shell`, `exec` or `verify`.
+        executor: String,
+        /// Its log, relative to the folder of the list.
+        log: String,
+    },
+    /// The process of a try runs.
+    TaskSpawned {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+        /// Its process id, also that of its group.
+        pid: u32,
+        /// Start time from `/proc/PID/stat`, in clock ticks after boot: tells a recycled id.
+        start_ticks: u64,
+    },
+    /// A try goes from one phase to another; for people.
+    TaskPhase {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// `preparing`, `running`, `verifying`, `landing`, `waiting`.
+        phase: String,
+    },
+    /// A line that an executor printed.
+    TaskOutput {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// `stdout` or `stderr`.
+        stream: String,
+        /// The line, without its end, cut at 4 KiB.
+        text: String,
+    },
+    /// The process of a try ended.
+    TaskEnded {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+        /// Its exit code; null if a signal ended it.
+        exit: Option<i32>,
+        /// The signal that ended it.
+        signal: Option<i32>,
+        /// How long it ran, in seconds.
+        seconds: f64,
+        /// Bytes it printed.
+        output_bytes: u64,
+        /// Processes it left behind that were ended.
+        left_behind: usize,
+    },
+    /// What was in the isolated progress file when the executor ended.
+    TaskProgress {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+        /// The file's text.
+        text: String,
+    },
+    /// What is the task's own in the tree, as taken before Verify.
+    TaskTaken {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+        /// Its changes since the task's first try.
+        entries: Vec<TreeEntry>,
+        /// Commits it made itself, oldest first.
+        commits: Vec<String>,
+    },
+    /// Paths changed that are no task's: what a Verify wrote, what several may have written.
+    Unattributed {
+        /// What is there now.
+        entries: Vec<TreeEntry>,
+        /// Why it is nobody's, for people.
+        reason: String,
+    },
+    /// One gate was looked at.
+    TaskGate {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+        /// The failure code the gate would give (`verify_failed`).
+        gate: String,
+        /// `pass`, `fail` or `not_applied`.
+        verdict: String,
+        /// What was seen, one line.
+        detail: String,
+    },
+    /// A Verify command was run by `spec`.
+    TaskVerify {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+        /// The script.
+        command: String,
+        /// Its exit code; null if a signal or a limit ended it.
+        exit: Option<i32>,
+        /// Seconds.
+        seconds: f64,
+        /// The tail of its output.
+        tail: String,
+    },
+    /// A try failed and there will be another.
+    TaskRetry {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// The try that failed.
+        attempt: u32,
+        /// Why.
+        code: String,
+        /// One line.
+        reason: String,
+        /// The tail of what was seen.
+        evidence: String,
+        /// Seconds until the next.
+        delay_seconds: f64,
+        /// Whether it used up an attempt.
+        counted: bool,
+    },
+    /// All gates but landing are passed.
+    TaskPassed {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+    },
+    /// Landing of these begins: from here on it is finished, even after a crash. Synced.
+    Landing {
+        /// In index order.
+        tasks: Vec<TaskRef>,
+    },
+    /// A commit object was made; the branch may or may not have moved to it yet. Synced before the branch moves.
+    CommitMade {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Its id.
+        commit: String,
+        /// The tip it was made on; null for the first commit of a repository.
+        parent: Option<String>,
+    },
+    /// A commit landed on the branch.
+    Commit {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Its id.
+        commit: String,
+        /// Its first line.
+        subject: String,
+    },
+    /// A task landed: progress merged, box ticked, committed where there is something to commit.
+    TaskComplete {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+        /// Its title.
+        title: String,
+        /// The commit; null where there was nothing to commit or no git.
+        commit: Option<String>,
+        /// `pass`, or `none` where there was nothing to run.
+        verify: String,
+        /// Time of all its tries in this run, in seconds.
+        seconds: f64,
+    },
+    /// A task failed for good.
+    TaskFailed {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Tries made.
+        attempt: u32,
+        /// Its title.
+        title: String,
+        /// Why.
+        code: String,
+        /// One line.
+        reason: String,
+        /// The tail of what was seen.
+        evidence: String,
+        /// The ref that keeps what it left, where something was saved.
+        salvage: Option<String>,
+    },
+    /// A task will not be started: something it needs failed, was skipped or cancelled.
+    TaskBlocked {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Labels of what it needs.
+        by: Vec<String>,
+    },
+    /// A person skipped it.
+    TaskSkipped {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+    },
+    /// It was cancelled, by a person or with the run.
+    TaskCancelled {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Whether its process had been started.
+        started: bool,
+    },
+    /// The box of a parent was ticked.
+    ParentComplete {
+        /// Which item.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// The commit it went in with.
+        commit: Option<String>,
+    },
+    /// A batch (a step of two or more) is over.
+    BatchComplete {
+        /// 1-based number in the plan.
+        step: usize,
+        /// Labels of those that landed.
+        completed: Vec<String>,
+        /// Labels of those that did not.
+        failed: Vec<String>,
+        /// Seconds.
+        duration_seconds: f64,
+        /// Money, where an executor reports it.
+        cost: Option<f64>,
+    },
+    /// A line of the signal protocol, with its details.
+    Signal {
+        /// `TASK_COMPLETE`, `TASK_FAILED`, `BATCH_COMPLETE`, `ALL_TASKS_COMPLETE`.
+        signal: String,
+        /// The lines below it, `key` and `value`, in order.
+        details: Vec<(String, String)>,
+    },
+    /// The run was paused or goes on.
+    Paused {
+        /// True: nothing new is started.
+        paused: bool,
+    },
+    /// Something people should know that stops nothing.
+    Notice {
+        /// `warning` or `info`.
+        level: String,
+        /// A stable code.
+        code: String,
+        /// One line.
+        message: String,
+    },
+    /// The list was changed while the run goes on and was read anew.
+    ListChanged {
+        /// Tasks in it now, and how many of them are done.
+        tasks: usize,
+        /// See `tasks`.
+        done: usize,
+        /// Labels of tasks that were not there before.
+        added: Vec<String>,
+        /// Labels of tasks that are gone.
+        removed: Vec<String>,
+    },
+    /// The run is over in order. Last record of a journal; without it the run was killed.
+    RunComplete {
+        /// Exit code.
+        exit: u8,
+        /// `done`, `failed`, `conflict`, `stopped`, `interrupted`.
+        outcome: String,
+        /// The figures.
+        #[serde(flatten)]
+        summary: Summary,
+    },
+}
+
+impl Event {
+    /// Whether `--output json` prints it: everything but what only recovery needs.
+    #[must_use]
+    pub const fn public(&self) -> bool {
+        !matches!(
+            self,
+            Self::TaskSpawned { .. }
+                | Self::TaskProgress { .. }
+                | Self::TaskTaken { .. }
+                | Self::Landing { .. }
+                | Self::CommitMade { .. }
+        )
+    }
+
+    /// Whether the journal keeps it: everything but text and phases, which logs and records around them tell.
+    #[must_use]
+    pub const fn durable(&self) -> bool {
+        !matches!(self, Self::TaskOutput { .. } | Self::TaskPhase { .. })
+    }
+}
