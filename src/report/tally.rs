@@ -1,0 +1,204 @@
+//! What a run's events add up to: what runs now, what failed and why. The live view, the plain lines, the summary and
+//! the commands that look at a journal all read this one fold. Pure; it keeps only what is not over and what went wrong,
+//! so that its size does not grow with the tasks that landed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::store::event::{Envelope, Event, Summary, TaskRef};
+
+use super::text::clean;
+
+/// A task that a try of is under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Active {
+    /// As on the command line.
+    pub label: String,
+    /// Its place in the list.
+    pub index: usize,
+    /// Its title.
+    pub title: String,
+    /// `running`, `verifying` ...
+    pub phase: String,
+    /// 1 for the first try.
+    pub attempt: u32,
+    /// `shell`, `exec` or `verify`.
+    pub executor: String,
+    /// When this try began, since the run's start.
+    pub since: Duration,
+    /// The process, once it runs, with its start time in clock ticks after boot.
+    pub process: Option<(u32, u64)>,
+    /// The last line it printed.
+    pub last_line: String,
+}
+
+/// A task that failed for good.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failed {
+    /// As on the command line.
+    pub label: String,
+    /// Its title.
+    pub title: String,
+    /// The gate.
+    pub code: String,
+    /// One line.
+    pub reason: String,
+    /// The tail of what was seen.
+    pub evidence: String,
+    /// Tries made.
+    pub attempts: u32,
+    /// The log of its last try, relative to the folder of the list.
+    pub log: Option<String>,
+    /// The ref that keeps what it left.
+    pub salvage: Option<String>,
+}
+
+/// The run so far.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// The run's id.
+    pub run: String,
+    /// The list, as given.
+    pub file: String,
+    /// Time since the run's start.
+    pub now: Duration,
+    /// Limit of executors at once.
+    pub max_parallel: usize,
+    /// Items of role task.
+    pub tasks: usize,
+    /// How many of them are done.
+    pub done: usize,
+    /// Landed in this run.
+    pub landed: usize,
+    /// Time of the tries of what landed, in seconds.
+    pub landed_seconds: f64,
+    /// What runs, by key.
+    pub active: BTreeMap<String, Active>,
+    /// What failed, in the order it did.
+    pub failed: Vec<Failed>,
+    /// What will not start, and what it needs.
+    pub blocked: Vec<(String, Vec<String>)>,
+    /// Landed without any check having been run.
+    pub unverified: Vec<String>,
+    /// Warnings that were given.
+    pub warnings: usize,
+    /// Nothing new is started.
+    pub paused: bool,
+    /// How it ended: exit code, outcome, figures; none while it goes on (or where it was killed).
+    pub end: Option<(u8, String, Summary)>,
+    started: Option<Timestamp>,
+    logs: BTreeMap<String, String>,
+}
+
+impl Tally {
+    /// How long after the run's start a record was written; never less than nothing.
+    #[must_use]
+    pub fn at(&self, time: &str) -> Duration {
+        let Some(started) = self.started else { return Duration::ZERO };
+        let Ok(time) = time.parse::<Timestamp>() else { return self.now };
+        Duration::try_from(time.duration_since(started)).unwrap_or_default()
+    }
+
+    /// When the run began, in UTC.
+    #[must_use]
+    pub fn started(&self) -> Option<Timestamp> {
+        self.started
+    }
+
+    /// How many tasks wait for an executor or for something else.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.tasks.saturating_sub(self.done + self.active.len() + self.failed.len() + self.blocked.len())
+    }
+
+    /// Takes in one event. [`Tally::now`] is the caller's to set: from a clock, or by [`Tally::at`].
+    pub fn add(&mut self, envelope: &Envelope) {
+        match &envelope.event {
+            Event::RunStart { file, max_parallel, tasks, done, .. } => {
+                self.run.clone_from(&envelope.run);
+                self.file = clean(file);
+                self.started = envelope.time.parse().ok();
+                (self.max_parallel, self.tasks, self.done) = (*max_parallel, *tasks, *done);
+            }
+            Event::TaskStart { task, attempt, title, executor, log } => {
+                self.logs.insert(task.key.clone(), log.clone());
+                let active = Active {
+                    label: clean(&task.task),
+                    index: task.index,
+                    title: clean(title),
+                    phase: "running".to_owned(),
+                    attempt: *attempt,
+                    executor: executor.clone(),
+                    since: self.now,
+                    process: None,
+                    last_line: String::new(),
+                };
+                self.active.insert(task.key.clone(), active);
+                self.failed.retain(|failed| failed.label != task.task);
+            }
+            Event::TaskSpawned { task, pid, start_ticks, .. } => {
+                self.with(task, |active| active.process = Some((*pid, *start_ticks)));
+            }
+            Event::TaskPhase { task, phase } => self.with(task, |active| active.phase = clean(phase)),
+            Event::TaskOutput { task, text, .. } => {
+                let line = clean(text);
+                if !line.trim().is_empty() {
+                    self.with(task, |active| active.last_line = line);
+                }
+            }
+            Event::TaskEnded { task, .. } => {
+                self.with(task, |active| {
+                    "verifying".clone_into(&mut active.phase);
+                    active.process = None;
+                });
+            }
+            Event::TaskPassed { task, .. } => self.with(task, |active| "landing".clone_into(&mut active.phase)),
+            Event::TaskRetry { task, .. } | Event::TaskSkipped { task } | Event::TaskCancelled { task, .. } => {
+                self.active.remove(&task.key);
+            }
+            Event::TaskComplete { task, verify, seconds, .. } => {
+                self.active.remove(&task.key);
+                self.logs.remove(&task.key);
+                self.done += 1;
+                self.landed += 1;
+                self.landed_seconds += seconds;
+                if verify != "pass" {
+                    self.unverified.push(clean(&task.task));
+                }
+            }
+            Event::TaskFailed { task, attempt, title, code, reason, evidence, salvage } => {
+                self.active.remove(&task.key);
+                self.failed.push(Failed {
+                    label: clean(&task.task),
+                    title: clean(title),
+                    code: clean(code),
+                    reason: clean(reason),
+                    evidence: evidence.clone(),
+                    attempts: *attempt,
+                    log: self.logs.get(&task.key).cloned(),
+                    salvage: salvage.clone(),
+                });
+            }
+            Event::TaskBlocked { task, by } => {
+                self.blocked.push((clean(&task.task), by.iter().map(|l| clean(l)).collect()));
+            }
+            Event::Paused { paused } => self.paused = *paused,
+            Event::Notice { level, .. } if level == "warning" => self.warnings += 1,
+            Event::ListChanged { tasks, done, .. } => (self.tasks, self.done) = (*tasks, *done),
+            Event::RunComplete { exit, outcome, summary } => {
+                self.active.clear();
+                (self.tasks, self.done) = (summary.tasks, summary.done);
+                self.end = Some((*exit, outcome.clone(), summary.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    fn with(&mut self, task: &TaskRef, change: impl FnOnce(&mut Active)) {
+        if let Some(active) = self.active.get_mut(&task.key) {
+            change(active);
+        }
+    }
+}
