@@ -6,8 +6,19 @@
 //!
 //! Pure: no file, no clock. Offsets are bytes into [`Document::source`], lines and columns are 1-based.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
+
+pub mod duration;
+pub mod edit;
+pub mod ids;
+mod lookup;
+mod parse;
+
+pub use edit::{Edit, apply};
+pub use lookup::Lookup;
+pub use parse::parse;
 
 /// A parsed task list. Cheap to clone: the source is shared.
 #[derive(Debug, Clone)]
@@ -24,6 +35,8 @@ pub struct Document {
     pub tick: u8,
     /// Byte offset of the start of each line.
     pub line_starts: Vec<usize>,
+    /// What selectors and labels are answered from; built when first asked.
+    pub lookup: Lookup,
 }
 
 /// A heading of the list.
@@ -170,7 +183,7 @@ pub struct Fields {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     /// The contract's name (`Done when`), or as written where unknown.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// The value's bytes, nested lines included.
     pub value: Range<usize>,
 }

@@ -1,0 +1,94 @@
+//! The smallest edits: a tick is one byte, a fix task is its own lines, nothing is rendered again.
+
+use super::{Document, Tick};
+use std::ops::Range;
+
+/// A change of some bytes of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The bytes that go; empty for an insertion.
+    pub at: Range<usize>,
+    /// What comes in their place.
+    pub with: Vec<u8>,
+}
+
+/// Applies edits that all speak of the same `source`; where they overlap the first one wins.
+#[must_use]
+pub fn apply(source: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let mut order: Vec<&Edit> = edits.iter().collect();
+    order.sort_by_key(|edit| (edit.at.start, edit.at.end));
+    let mut result = Vec::with_capacity(source.len() + edits.iter().map(|edit| edit.with.len()).sum::<usize>());
+    let mut copied = 0;
+    for edit in order {
+        if edit.at.start < copied || edit.at.end > source.len() {
+            continue;
+        }
+        result.extend_from_slice(&source[copied..edit.at.start]);
+        result.extend_from_slice(&edit.with);
+        copied = edit.at.end;
+    }
+    result.extend_from_slice(&source[copied..]);
+    result
+}
+
+impl Document {
+    /// Ticks an item; `None` when it is ticked already.
+    #[must_use]
+    pub fn tick(&self, index: usize) -> Option<Edit> {
+        let item = &self.items[index];
+        match item.tick_at {
+            _ if item.checked => None,
+            Tick::Replace(at) => Some(Edit { at: at..at + 1, with: vec![self.tick] }),
+            Tick::Insert(at) => Some(Edit { at: at..at, with: vec![b'[', self.tick, b']', b' '] }),
+        }
+    }
+
+    /// Takes a tick back; `None` when the item is not ticked.
+    #[must_use]
+    pub fn untick(&self, index: usize) -> Option<Edit> {
+        let item = &self.items[index];
+        match item.tick_at {
+            Tick::Replace(at) if item.checked => Some(Edit { at: at..at + 1, with: vec![b' '] }),
+            _ => None,
+        }
+    }
+
+    /// Makes the same tick in another version of the list (that of `HEAD`): the edit of `other`, or `None` where the
+    /// item is not in there or is ticked already. See [`Document::find_in`].
+    #[must_use]
+    pub fn tick_in(&self, index: usize, other: &Self) -> Option<Edit> {
+        other.tick(self.find_in(index, other)?)
+    }
+
+    /// Inserts a block of lines (a fix task) behind the block of an item, in the newline style of the file and at the
+    /// indentation of the item.
+    #[must_use]
+    pub fn insert_after(&self, index: usize, block: &str) -> Edit {
+        let source = &*self.source;
+        let item = &self.items[index];
+        let newline: &[u8] = if self.line_ends_with_crlf() { b"\r\n" } else { b"\n" };
+        let start = self.line_starts[item.line - 1];
+        let prefix: Vec<u8> = source[start..item.block.start.max(start)].to_vec();
+        let at = item.block.end;
+        let ends_in_newline = at == 0 || matches!(source[at - 1], b'\n' | b'\r');
+        let mut with = Vec::new();
+        for line in block.trim_end().lines() {
+            if !ends_in_newline || !with.is_empty() {
+                with.extend_from_slice(newline);
+            }
+            if !line.is_empty() {
+                with.extend_from_slice(&prefix);
+                with.extend_from_slice(line.as_bytes());
+            }
+        }
+        if ends_in_newline {
+            with.extend_from_slice(newline);
+        }
+        Edit { at: at..at, with }
+    }
+
+    fn line_ends_with_crlf(&self) -> bool {
+        let first = memchr::memchr(b'\n', &self.source);
+        first.is_some_and(|at| at > 0 && self.source[at - 1] == b'\r')
+    }
+}
