@@ -2,3 +2,8 @@
 //! recovery. The driver and the status commands talk to it; nothing else touches these files.
 
 pub mod event;
+pub mod fs;
+pub mod journal;
+pub mod lock;
+pub mod paths;
+pub mod time;
