@@ -1,8 +1,45 @@
-//! The command line: arguments as typed become settings as meant; one file a command.
+//! The command line: arguments as typed become settings as meant; one file a command. The library below never prints;
+//! [`output`] and [`error`] are where the commands do.
+
+pub mod args;
+pub mod commands;
+pub mod config;
+mod error;
+pub mod exit;
+pub mod output;
+pub mod settings;
+pub mod target;
+
 use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use error::{Error, Kind, warn};
 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::from(2)
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Also how clap hands over `--help` and `--version`. Nobody reading is no error.
+            error.print().ok();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE });
+        }
+    };
+    if let Some(color) = cli.color {
+        match color {
+            settings::Color::Auto => anstream::ColorChoice::Auto,
+            settings::Color::Always => anstream::ColorChoice::Always,
+            settings::Color::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+    match commands::run(&cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            error.print();
+            ExitCode::from(error.exit_code())
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! From a [`Document`](crate::document::Document) to a [`Plan`]: what runs, in which steps and groups, what waits for
 //! what and why, and how long it must take at least. `engine` runs a plan, `spec plan` prints it. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How order is derived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -32,6 +32,10 @@ pub struct Options {
     pub from: Option<String>,
     /// Steps list what is done, too.
     pub all: bool,
+    /// Patterns of files everyone shares, besides the built-in ones: tasks that name such files take turns.
+    pub shared_files: Vec<String>,
+    /// How many tasks may use a resource of `Uses` at once, where it is not 1.
+    pub resources: BTreeMap<String, usize>,
 }
 
 /// The plan of a list.

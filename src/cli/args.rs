@@ -1,0 +1,371 @@
+//! Arguments as typed. The doc comments are the help texts: the first paragraph is what `-h` shows, `--help` shows all.
+//! What is meant, after the environment and `spec.toml`, is in [`super::settings`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::settings::{Color, Isolation, Mode, Output};
+
+/// Runs a markdown task list with coding agents, checks every result itself and commits one task after the other.
+///
+/// FILE is a task list, a folder with a tasks.md, or the name of a spec under specs/, .kiro/specs/, openspec/changes/
+/// or .spec-workflow/specs/. Without it: ./tasks.md, the spec that specs/.current-spec names, or the only one there is.
+///
+/// Flags beat the environment (`SPEC_MAX_PARALLEL` and so on), that beats spec.toml, that the defaults.
+#[derive(Debug, Parser)]
+#[command(
+    name = "spec",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_long_help = "Exit codes: 0 done; 1 tasks failed, blocked or skipped, or errors found; 2 bad usage, input or \
+                       configuration; 3 another run holds this spec; 4 a conflict needs a person; 5 stopped by a limit; \
+                       130, 143 interrupted."
+)]
+pub struct Cli {
+    /// When to use colours
+    ///
+    /// `auto` uses them on a terminal, unless `NO_COLOR` is set.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", env = "SPEC_COLOR", hide_env = true)]
+    pub color: Option<Color>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new spec from templates
+    #[command(after_long_help = INIT_EXAMPLES)]
+    Init(InitArgs),
+    /// Say what is wrong or doubtful in task lists
+    #[command(after_long_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
+    /// List the tasks of a list, as they are understood
+    #[command(after_long_help = TASKS_EXAMPLES)]
+    Tasks(TasksArgs),
+    /// Show what would run, in which order, and why
+    #[command(after_long_help = PLAN_EXAMPLES)]
+    Plan(PlanArgs),
+    /// Run a task list
+    #[command(after_long_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Show what runs, what is done, and what waits for what
+    Status(StatusArgs),
+    /// End the run that is going on
+    Cancel(SteerArgs),
+    /// Start nothing new in the run that is going on
+    Pause(SteerArgs),
+    /// Go on with a paused run
+    Resume(SteerArgs),
+    /// Try a failed task again in the run that is going on
+    Retry(TaskArgs),
+    /// Leave a task out of the run that is going on
+    Skip(TaskArgs),
+    /// Show what the executor of a task printed
+    Log(LogArgs),
+    /// List earlier runs
+    History(HistoryArgs),
+    /// Show one earlier run
+    Show(ShowArgs),
+    /// Print a completion script for a shell
+    #[command(after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+}
+
+const INIT_EXAMPLES: &str = "Examples:
+  spec init rate-limit    make specs/rate-limit/ with spec.md, tasks.md and .progress.md
+  spec init               only make spec.toml";
+
+const CHECK_EXAMPLES: &str = "Examples:
+  spec check                            the list that `spec run` would take
+  spec check specs/*/tasks.md           many lists; exit 1 if one has errors
+  spec check tasks.md --format json";
+
+const TASKS_EXAMPLES: &str = "Examples:
+  spec tasks rate-limit                 the tasks of specs/rate-limit/tasks.md
+  spec tasks tasks.md --format json | jq '.tasks[] | select(.checked | not) | .id'";
+
+const PLAN_EXAMPLES: &str = "Examples:
+  spec plan tasks.md                    steps, what waits for what, and the bound
+  spec plan tasks.md -j 8 --mode graph  what eight at once would do without barriers
+  spec plan tasks.md --format mermaid   a graph for a markdown page
+  spec plan tasks.md --format dot | dot -Tsvg > plan.svg";
+
+const RUN_EXAMPLES: &str = "Examples:
+  spec run                              the list of this folder or spec
+  spec run rate-limit -j 4              four tasks at once
+  spec run tasks.md --exec 'my-agent --yes'
+                                        an executor that reads its prompt on standard input
+  spec run tasks.md --only 1.2,1.3      two tasks
+  spec run tasks.md --from 'Phase 2'    that heading and what comes after it
+  spec run tasks.md --dry-run           say what would run, change nothing";
+
+const COMPLETIONS_EXAMPLES: &str = "Examples:
+  spec completions bash > ~/.local/share/bash-completion/completions/spec
+  spec completions fish > ~/.config/fish/completions/spec.fish";
+
+/// How a list or status command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// How `spec plan` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
+pub enum PlanFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// For programs.
+    Json,
+    /// A Mermaid flowchart.
+    Mermaid,
+    /// A Graphviz digraph.
+    Dot,
+}
+
+/// Arguments of `spec init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Name of the new spec, a folder under specs/
+    ///
+    /// Without it only spec.toml is made.
+    pub name: Option<String>,
+}
+
+/// Arguments of `spec check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Task lists, folders or names of specs
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `spec tasks`.
+#[derive(Debug, Args)]
+pub struct TasksArgs {
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// What to run and in which order: shared by `spec plan` and `spec run`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Selection {
+    /// How many tasks may run at once [default: 3]
+    #[arg(short = 'j', long, visible_alias = "max-concurrency", value_name = "N", value_parser = at_least_one)]
+    pub max_parallel: Option<usize>,
+    /// How order is derived [default: groups]
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
+    /// Another name for `--mode groups`
+    #[arg(long, conflicts_with = "mode")]
+    pub parallel: bool,
+    /// Only these tasks: ids, or a parent or a heading for all its tasks
+    ///
+    /// Separated by commas. Without an id a task is `:INDEX`; where an id is not unique it is `ID@LINE`. What these
+    /// tasks depend on must be done already.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Only this task and what comes after it; also a parent or a heading
+    #[arg(long, value_name = "ID")]
+    pub from: Option<String>,
+    /// Run notes, too: items that are taken for acceptance lists or steps
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
+    pub include_notes: Option<bool>,
+    /// Run optional (starred) tasks, too
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
+    pub include_optional: Option<bool>,
+}
+
+/// Arguments of `spec plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// What to run and in which order.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Show what is done, too
+    #[arg(long)]
+    pub all: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
+}
+
+/// Arguments of `spec run`.
+#[derive(Debug, Default, Args)]
+pub struct RunArgs {
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// What to run and in which order.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Command that carries out a task, run by `sh -c`, the prompt on its standard input
+    ///
+    /// Tasks with a Run field do without it. Exit code 0 means that the task says it is done; what counts is what spec
+    /// then sees.
+    #[arg(long, value_name = "CMD")]
+    pub exec: Option<String>,
+    /// Where executors work
+    #[arg(long, value_enum)]
+    pub isolation: Option<Isolation>,
+    /// How often a task is tried [default: 5; 1 for tasks with a Run field]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_attempts: Option<u32>,
+    /// How long a task may take, its Verify included [default: 60m]
+    ///
+    /// Durations are 90s, 10m, 1h30m; a bare number is seconds.
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    pub timeout: Option<Duration>,
+    /// How long a task may go without output or activity [default: 10m]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    pub idle_timeout: Option<Duration>,
+    /// How long a process may take to end when asked to, before it is killed [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub grace: Option<Duration>,
+    /// How long the whole run may take; ends it with exit code 5 [default: no limit]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    pub run_timeout: Option<Duration>,
+    /// After a failure go on with everything that does not need the failed task
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
+    pub keep_going: Option<bool>,
+    /// A skipped task does not make the exit code 1
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
+    pub allow_skips: Option<bool>,
+    /// Refuse to run tasks whose Verify has no command
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
+    pub require_verify: Option<bool>,
+    /// Say what would run and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Tick boxes and merge progress, but commit nothing
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
+    pub no_commit: Option<bool>,
+    /// Work in a tree that has uncommitted changes; they are never committed, stashed or lost
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
+    pub allow_dirty: Option<bool>,
+    /// What goes to standard output: signals for people, or one JSON event a line [default: human]
+    #[arg(long, value_enum)]
+    pub output: Option<Output>,
+    /// Show more: what executors print; twice: details
+    #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Show less: failures and the last line only
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub quiet: u8,
+}
+
+/// Arguments of `spec status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// One line only
+    #[arg(long)]
+    pub brief: bool,
+}
+
+/// Arguments of `spec cancel`, `spec pause` and `spec resume`.
+#[derive(Debug, Args)]
+pub struct SteerArgs {
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+}
+
+/// Arguments of `spec retry` and `spec skip`.
+#[derive(Debug, Args)]
+pub struct TaskArgs {
+    /// The task: its id, `ID@LINE` where that is not unique, `:INDEX` where there is none
+    #[arg(value_name = "ID")]
+    pub task: String,
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+}
+
+/// Arguments of `spec log`.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// The task: its id, `ID@LINE` where that is not unique, `:INDEX` where there is none
+    #[arg(value_name = "ID")]
+    pub task: String,
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// Go on printing until the try ends
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Which try [default: the last]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempt: Option<u32>,
+}
+
+/// Arguments of `spec history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `spec show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The run: its id, or as much of its beginning as is unique
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `spec completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// A number of 1 or more.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("is not a whole number".to_owned()),
+    }
+}
+
+/// A duration, 0 included.
+fn time(text: &str) -> Result<Duration, String> {
+    super::settings::duration(text)
+}
+
+/// A duration of more than 0.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        Duration::ZERO => Err("must be more than 0".to_owned()),
+        duration => Ok(duration),
+    }
+}

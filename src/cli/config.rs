@@ -1,0 +1,104 @@
+//! `spec.toml`: found upwards from the list to the repository's root, read by hand so that every message has its line.
+//! A key nobody knows is a warning, a bad value an error.
+
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use super::Error;
+use super::settings::{KEYS, Raw, RunSettings};
+
+/// The name of the file.
+pub const NAME: &str = "spec.toml";
+
+/// The nearest `spec.toml`: in the folder of the list or above it, up to the root of the repository; without a
+/// repository up to the current folder.
+#[must_use]
+pub fn find(list: &Path) -> Option<PathBuf> {
+    let full = std::path::absolute(list).ok()?;
+    let folder = full.parent()?;
+    let top = root(folder);
+    folder
+        .ancestors()
+        .take_while(|above| above.starts_with(&top))
+        .map(|above| above.join(NAME))
+        .find(|file| file.is_file())
+}
+
+/// The root of the repository around a folder; without one the current folder if that is above it, else itself.
+#[must_use]
+pub fn root(folder: &Path) -> PathBuf {
+    if let Some(root) = folder.ancestors().find(|above| above.join(".git").exists()) {
+        return root.to_path_buf();
+    }
+    match std::env::current_dir() {
+        Ok(current) if folder.starts_with(&current) => current,
+        _ => folder.to_path_buf(),
+    }
+}
+
+/// Lays what the file says over the settings. Gives warnings about keys that mean nothing.
+pub(super) fn apply(settings: &mut RunSettings, file: &Path) -> Result<Vec<String>, Error> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Error::usage(format_args!("cannot read {}: {error}", file.display())))?;
+    apply_text(settings, &text, &file.display().to_string())
+}
+
+fn apply_text(settings: &mut RunSettings, text: &str, name: &str) -> Result<Vec<String>, Error> {
+    let line = |at: usize| 1 + text[..at].matches('\n').count();
+    let table = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        Error::usage(format_args!("{name}:{}: not valid TOML: {}", line(at), error.message()))
+    })?;
+    let mut warnings = Vec::new();
+    for (section, value) in table.get_ref() {
+        let known =
+            KEYS.iter().any(|(key, _)| key.split_once('.').is_some_and(|(first, _)| first == section.get_ref()));
+        let Some(entries) = value.get_ref().as_table().filter(|_| known) else {
+            warnings.push(unknown(name, line(section.span().start), section.get_ref()));
+            continue;
+        };
+        for (key, value) in entries {
+            let path = format!("{}.{}", section.get_ref(), key.get_ref());
+            if section.get_ref() != "resources" && !KEYS.iter().any(|(known, _)| *known == path) {
+                warnings.push(unknown(name, line(key.span().start), &path));
+                continue;
+            }
+            raw(value.get_ref())
+                .and_then(|raw| settings.set(&path, &raw))
+                .map_err(|why| Error::usage(format_args!("{name}:{}: {path} {why}", line(value.span().start))))?;
+        }
+    }
+    Ok(warnings)
+}
+
+fn unknown(name: &str, line: usize, key: &str) -> String {
+    let near =
+        KEYS.iter().map(|(known, _)| *known).filter(|known| similar_names(known, key)).min_by_key(|known| known.len());
+    let help = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    format!("{name}:{line}: {key} is not a setting and is ignored{help}")
+}
+
+/// Whether a key is most likely a misspelling of a known one, or the known one without its section.
+fn similar_names(known: &str, key: &str) -> bool {
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().replace('-', "_");
+    let (known, key) = (last(known), last(key));
+    similar::TextDiff::from_chars(known.as_str(), key.as_str()).ratio() > 0.8
+}
+
+fn raw(value: &DeValue<'_>) -> Result<Raw, String> {
+    match value {
+        DeValue::String(text) => Ok(Raw::Text(text.to_string())),
+        DeValue::Boolean(flag) => Ok(Raw::Flag(*flag)),
+        DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
+            .map(Raw::Number)
+            .map_err(|_| "must be a whole number of 0 or more".to_owned()),
+        DeValue::Array(items) => items
+            .iter()
+            .map(|item| item.get_ref().as_str().map(str::to_owned))
+            .collect::<Option<_>>()
+            .map(Raw::List)
+            .ok_or_else(|| "must be a list of texts".to_owned()),
+        other => Err(format!("must not be a {}", other.type_str())),
+    }
+}

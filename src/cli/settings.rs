@@ -1,0 +1,460 @@
+//! Settings as meant: flags beat the environment, that beats `spec.toml`, that beats the defaults. [`RunSettings`] is
+//! what the driver takes; each layer is laid over the one below it, lowest first.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::args::{RunArgs, Selection};
+use super::{Error, config};
+use crate::plan;
+
+/// How order is derived, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Mode {
+    /// Steps in the order of the list; consecutive [P] tasks run at once.
+    Groups,
+    /// One task at a time.
+    Sequential,
+    /// Only dependencies, overlaps, [VERIFY] and [SEQUENTIAL] give order.
+    Graph,
+}
+
+impl From<Mode> for plan::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Groups => Self::Groups,
+            Mode::Sequential => Self::Sequential,
+            Mode::Graph => Self::Graph,
+        }
+    }
+}
+
+/// Where executors work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
+pub enum Isolation {
+    /// What suits the run; in this release the same as none.
+    #[default]
+    Auto,
+    /// All in the one working tree.
+    None,
+}
+
+/// What goes to standard output of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
+pub enum Output {
+    /// Signals; everything for people is on standard error.
+    #[default]
+    Human,
+    /// One JSON event a line.
+    Json,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What happens when a task changes something outside its declared files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
+pub enum Ownership {
+    /// Nothing.
+    Off,
+    /// It is said.
+    #[default]
+    Warn,
+    /// The task fails with `out_of_bounds`.
+    Deny,
+}
+
+/// Every option of `spec run`, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+pub struct RunSettings {
+    /// How many tasks may run at once; at least 1.
+    pub max_parallel: usize,
+    /// How order is derived.
+    pub mode: plan::Mode,
+    /// The executor's command.
+    pub exec: Option<String>,
+    /// Whether the executor must print `TASK_COMPLETE`, too.
+    pub exec_signal: bool,
+    /// Where executors work.
+    pub isolation: Isolation,
+    /// How often a task is tried; at least 1.
+    pub max_attempts: u32,
+    /// Whether that was asked for: tasks with a `Run` field are tried once if not.
+    pub max_attempts_given: bool,
+    /// How long a try may take.
+    pub timeout: Duration,
+    /// How long it may go without output or activity.
+    pub idle_timeout: Duration,
+    /// How long a process may take to end when asked to.
+    pub grace: Duration,
+    /// How long the whole run may take.
+    pub run_timeout: Option<Duration>,
+    /// First delay after a crash or a rate limit; doubles each time.
+    pub backoff: Duration,
+    /// The longest delay.
+    pub backoff_max: Duration,
+    /// After a failure go on with everything that does not need the failed task.
+    pub keep_going: bool,
+    /// A skipped task does not make the exit code 1.
+    pub allow_skips: bool,
+    /// Refuse tasks whose Verify has no command.
+    pub require_verify: bool,
+    /// Notes are tasks, too.
+    pub include_notes: bool,
+    /// Optional tasks are tasks, too.
+    pub include_optional: bool,
+    /// Only these, as typed; empty means all.
+    pub only: Vec<String>,
+    /// Only this and what comes after it, as typed.
+    pub from: Option<String>,
+    /// Say what would run and change nothing.
+    pub dry_run: bool,
+    /// Commit nothing.
+    pub no_commit: bool,
+    /// Work in a tree with uncommitted changes.
+    pub allow_dirty: bool,
+    /// What goes to standard output.
+    pub output: Output,
+    /// When to use colours.
+    pub color: Color,
+    /// 0 is normal, 1 and 2 show more, -1 and less show less.
+    pub verbosity: i8,
+    /// What happens to changes outside the declared files.
+    pub ownership: Ownership,
+    /// Patterns of files everyone shares, besides the built-in ones: tasks that name such files take turns.
+    pub shared_files: Vec<String>,
+    /// How many tasks may use a resource of `Uses` at once, where it is not 1.
+    pub resources: BTreeMap<String, usize>,
+    /// How many new files are too many for one task.
+    pub too_much: usize,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self {
+            max_parallel: 3,
+            mode: plan::Mode::Groups,
+            exec: None,
+            exec_signal: false,
+            isolation: Isolation::Auto,
+            max_attempts: 5,
+            max_attempts_given: false,
+            timeout: Duration::from_secs(60 * 60),
+            idle_timeout: Duration::from_secs(10 * 60),
+            grace: Duration::from_secs(10),
+            run_timeout: None,
+            backoff: Duration::from_secs(10),
+            backoff_max: Duration::from_secs(5 * 60),
+            keep_going: false,
+            allow_skips: false,
+            require_verify: false,
+            include_notes: false,
+            include_optional: false,
+            only: Vec::new(),
+            from: None,
+            dry_run: false,
+            no_commit: false,
+            allow_dirty: false,
+            output: Output::Human,
+            color: Color::Auto,
+            verbosity: 0,
+            ownership: Ownership::Warn,
+            shared_files: Vec::new(),
+            resources: BTreeMap::new(),
+            too_much: 2000,
+        }
+    }
+}
+
+/// A value of the environment or of `spec.toml`, before its setting gives it a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Raw {
+    /// Text; from the environment always.
+    Text(String),
+    /// A whole number.
+    Number(u64),
+    /// Yes or no.
+    Flag(bool),
+    /// A list of texts.
+    List(Vec<String>),
+}
+
+/// Where a setting can be given: its path in `spec.toml` and its name in the environment.
+pub const KEYS: [(&str, &str); 25] = [
+    ("run.max_parallel", "SPEC_MAX_PARALLEL"),
+    ("run.mode", "SPEC_MODE"),
+    ("run.isolation", "SPEC_ISOLATION"),
+    ("run.max_attempts", "SPEC_MAX_ATTEMPTS"),
+    ("run.timeout", "SPEC_TIMEOUT"),
+    ("run.idle_timeout", "SPEC_IDLE_TIMEOUT"),
+    ("run.grace", "SPEC_GRACE"),
+    ("run.run_timeout", "SPEC_RUN_TIMEOUT"),
+    ("run.keep_going", "SPEC_KEEP_GOING"),
+    ("run.allow_skips", "SPEC_ALLOW_SKIPS"),
+    ("run.require_verify", "SPEC_REQUIRE_VERIFY"),
+    ("run.include_notes", "SPEC_INCLUDE_NOTES"),
+    ("run.include_optional", "SPEC_INCLUDE_OPTIONAL"),
+    ("run.no_commit", "SPEC_NO_COMMIT"),
+    ("run.allow_dirty", "SPEC_ALLOW_DIRTY"),
+    ("run.output", "SPEC_OUTPUT"),
+    ("run.color", "SPEC_COLOR"),
+    ("run.ownership", "SPEC_OWNERSHIP"),
+    ("run.shared_files", "SPEC_SHARED_FILES"),
+    ("run.too_much", "SPEC_TOO_MUCH"),
+    ("exec.command", "SPEC_EXEC"),
+    ("exec.signal", "SPEC_EXEC_SIGNAL"),
+    ("retry.backoff", "SPEC_RETRY_BACKOFF"),
+    ("retry.backoff_max", "SPEC_RETRY_BACKOFF_MAX"),
+    ("resources.*", ""),
+];
+
+impl RunSettings {
+    /// The settings of a run of the list at `list`, and warnings about its `spec.toml`.
+    pub fn resolve(args: &RunArgs, color: Option<Color>, list: &Path) -> Result<(Self, Vec<String>), Error> {
+        let (mut settings, warnings) = Self::below(list)?;
+        settings.apply_selection(&args.selection);
+        macro_rules! take {
+            ($($field:ident),*) => { $(if let Some(value) = args.$field.clone() { settings.$field = value; })* };
+        }
+        take!(isolation, timeout, idle_timeout, grace, keep_going, allow_skips, require_verify);
+        take!(no_commit, allow_dirty, output);
+        if let Some(command) = &args.exec {
+            settings
+                .set("exec.command", &Raw::Text(command.clone()))
+                .map_err(|why| Error::usage(format_args!("--exec {why}")))?;
+        }
+        if let Some(attempts) = args.max_attempts {
+            settings.max_attempts = attempts;
+            settings.max_attempts_given = true;
+        }
+        if args.run_timeout.is_some() {
+            settings.run_timeout = args.run_timeout;
+        }
+        if let Some(color) = color {
+            settings.color = color;
+        }
+        settings.dry_run = args.dry_run;
+        settings.verbosity =
+            i8::try_from(args.verbose).unwrap_or(i8::MAX) - i8::try_from(args.quiet).unwrap_or(i8::MAX);
+        Ok((settings, warnings))
+    }
+
+    /// What `spec plan` needs of them, and warnings about the `spec.toml`.
+    pub fn resolve_plan(selection: &Selection, list: &Path) -> Result<(Self, Vec<String>), Error> {
+        let (mut settings, warnings) = Self::below(list)?;
+        settings.apply_selection(selection);
+        Ok((settings, warnings))
+    }
+
+    /// What to plan, by these settings.
+    #[must_use]
+    pub fn plan_options(&self) -> plan::Options {
+        plan::Options {
+            mode: self.mode,
+            max_parallel: self.max_parallel,
+            include_notes: self.include_notes,
+            include_optional: self.include_optional,
+            only: self.only.clone(),
+            from: self.from.clone(),
+            all: false,
+            shared_files: self.shared_files.clone(),
+            resources: self.resources.clone(),
+        }
+    }
+
+    /// Everything below the flags.
+    fn below(list: &Path) -> Result<(Self, Vec<String>), Error> {
+        let mut settings = Self::default();
+        let warnings = match config::find(list) {
+            Some(file) => config::apply(&mut settings, &file)?,
+            None => Vec::new(),
+        };
+        settings.apply_environment(|name| std::env::var_os(name))?;
+        Ok((settings, warnings))
+    }
+
+    fn apply_selection(&mut self, typed: &Selection) {
+        if let Some(limit) = typed.max_parallel {
+            self.max_parallel = limit;
+        }
+        if let Some(mode) = typed.mode {
+            self.mode = mode.into();
+        }
+        if typed.parallel {
+            self.mode = plan::Mode::Groups;
+        }
+        if let Some(include) = typed.include_notes {
+            self.include_notes = include;
+        }
+        if let Some(include) = typed.include_optional {
+            self.include_optional = include;
+        }
+        self.only.clone_from(&typed.only);
+        self.from.clone_from(&typed.from);
+    }
+
+    /// Lays the environment over the settings; an empty variable is one that is not set.
+    fn apply_environment(&mut self, get: impl Fn(&str) -> Option<std::ffi::OsString>) -> Result<(), Error> {
+        for (key, name) in KEYS {
+            let Some(value) = get(name).filter(|value| !name.is_empty() && !value.is_empty()) else { continue };
+            let Ok(text) = value.into_string() else {
+                return Err(Error::usage(format_args!("the environment variable {name} is not UTF-8")));
+            };
+            self.set(key, &Raw::Text(text.clone())).map_err(|why| {
+                Error::usage(format_args!("the environment variable {name} {why}: '{text}'"))
+                    .hint(format_args!("unset {name}, or give a flag, which beats it"))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Gives the setting of that key a value, or says what is wrong with it (behind the name of the setting).
+    pub(super) fn set(&mut self, key: &str, raw: &Raw) -> Result<(), String> {
+        match key {
+            "run.max_parallel" => self.max_parallel = count(raw)?,
+            "run.mode" => self.mode = choice::<Mode>(raw)?.into(),
+            "run.isolation" => self.isolation = choice(raw)?,
+            "run.max_attempts" => {
+                self.max_attempts = u32::try_from(count(raw)?).unwrap_or(u32::MAX);
+                self.max_attempts_given = true;
+            }
+            "run.timeout" => self.timeout = more_than_none(raw)?,
+            "run.idle_timeout" => self.idle_timeout = more_than_none(raw)?,
+            "run.grace" => self.grace = time(raw)?,
+            "run.run_timeout" => self.run_timeout = Some(more_than_none(raw)?),
+            "run.keep_going" => self.keep_going = flag(raw)?,
+            "run.allow_skips" => self.allow_skips = flag(raw)?,
+            "run.require_verify" => self.require_verify = flag(raw)?,
+            "run.include_notes" => self.include_notes = flag(raw)?,
+            "run.include_optional" => self.include_optional = flag(raw)?,
+            "run.no_commit" => self.no_commit = flag(raw)?,
+            "run.allow_dirty" => self.allow_dirty = flag(raw)?,
+            "run.output" => self.output = choice(raw)?,
+            "run.color" => self.color = choice(raw)?,
+            "run.ownership" => self.ownership = choice(raw)?,
+            "run.shared_files" => self.shared_files = list(raw)?,
+            "run.too_much" => self.too_much = count(raw)?,
+            "exec.command" => {
+                let command = text(raw)?;
+                if command.trim().is_empty() {
+                    return Err("must not be empty".to_owned());
+                }
+                self.exec = Some(command.to_owned());
+            }
+            "exec.signal" => self.exec_signal = flag(raw)?,
+            "retry.backoff" => self.backoff = time(raw)?,
+            "retry.backoff_max" => self.backoff_max = time(raw)?,
+            _ => match key.strip_prefix("resources.") {
+                Some(name) => {
+                    self.resources.insert(name.to_owned(), count(raw)?);
+                }
+                None => return Err("is not a setting".to_owned()),
+            },
+        }
+        Ok(())
+    }
+}
+
+/// A duration as in the contract: `90s`, `10m`, `1h30m`; a bare number is seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    const WRONG: &str = "is not a duration such as 90s, 10m or 1h30m";
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let mut total: u64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(WRONG)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| WRONG)?;
+        let unit = match &rest[digits..=digits] {
+            "h" => 3600,
+            "m" => 60,
+            "s" => 1,
+            _ => return Err(WRONG.to_owned()),
+        };
+        total = number.checked_mul(unit).and_then(|seconds| total.checked_add(seconds)).ok_or("is too long")?;
+        rest = &rest[digits + 1..];
+    }
+    if text.is_empty() { Err(WRONG.to_owned()) } else { Ok(Duration::from_secs(total)) }
+}
+
+fn text(raw: &Raw) -> Result<&str, String> {
+    match raw {
+        Raw::Text(text) => Ok(text),
+        _ => Err("must be a text".to_owned()),
+    }
+}
+
+fn count(raw: &Raw) -> Result<usize, String> {
+    let number = match raw {
+        Raw::Number(number) => usize::try_from(*number).ok(),
+        Raw::Text(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    match number {
+        Some(0) => Err("must be at least 1".to_owned()),
+        Some(number) => Ok(number),
+        None => Err("must be a whole number".to_owned()),
+    }
+}
+
+fn time(raw: &Raw) -> Result<Duration, String> {
+    match raw {
+        Raw::Number(seconds) => Ok(Duration::from_secs(*seconds)),
+        Raw::Text(text) => duration(text.trim()),
+        _ => Err("is not a duration such as 90s, 10m or 1h30m".to_owned()),
+    }
+}
+
+fn more_than_none(raw: &Raw) -> Result<Duration, String> {
+    match time(raw)? {
+        Duration::ZERO => Err("must be more than 0".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+fn flag(raw: &Raw) -> Result<bool, String> {
+    match raw {
+        Raw::Flag(flag) => Ok(*flag),
+        Raw::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => Ok(true),
+            "0" | "false" | "no" | "off" => Ok(false),
+            _ => Err("must be true or false".to_owned()),
+        },
+        _ => Err("must be true or false".to_owned()),
+    }
+}
+
+fn choice<T: ValueEnum>(raw: &Raw) -> Result<T, String> {
+    if let Raw::Text(text) = raw
+        && let Ok(value) = T::from_str(text.trim(), true)
+    {
+        return Ok(value);
+    }
+    let names: Vec<_> =
+        T::value_variants().iter().filter_map(ValueEnum::to_possible_value).map(|v| v.get_name().to_owned()).collect();
+    Err(format!("must be one of {}", names.join(", ")))
+}
+
+fn list(raw: &Raw) -> Result<Vec<String>, String> {
+    match raw {
+        Raw::List(list) => Ok(list.clone()),
+        Raw::Text(text) => {
+            Ok(text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect())
+        }
+        _ => Err("must be a list of texts".to_owned()),
+    }
+}

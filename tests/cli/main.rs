@@ -1,0 +1,8 @@
+//! The program as people and programs meet it: each test is a session in a folder of its own. One binary, one file a
+//! command; [`env::TestEnv`] is what they share.
+
+mod env;
+
+mod frame;
+mod settings;
+mod target;

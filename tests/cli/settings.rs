@@ -1,0 +1,1 @@
+//! Flags beat the environment, that beats `spec.toml`, that the defaults.
