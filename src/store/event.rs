@@ -36,8 +36,8 @@ pub struct TaskRef {
     pub key: String,
 }
 
-/// A file of a task's changes, as git sees it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+/// A file of a task's changes, as git sees it. A path may come more than once: changes to be applied in that order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct TreeEntry {
     /// Relative to the repository's root. Bytes that are not UTF-8 are percent-coded behind a `%//` prefix.
     pub path: String,
@@ -45,6 +45,12 @@ pub struct TreeEntry {
     pub mode: Option<String>,
     /// The blob's (or submodule's commit's) object id, or null where the path is gone.
     pub oid: Option<String>,
+    /// The mode that was there before the change, absent where the path was not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_mode: Option<String>,
+    /// The object that was there before the change, absent where the path was not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_oid: Option<String>,
 }
 
 /// The figures of a finished run.
