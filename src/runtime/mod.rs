@@ -1,1 +1,7 @@
-//! Stub.
+//! The driver's edge to the world: processes, signals, clock, steering.
+
+pub mod clock;
+pub mod process;
+pub mod shell;
+pub mod signals;
+pub mod tree;

@@ -1,0 +1,56 @@
+//! The only place that reads clocks. Durations and limits come from [`now`], which follows tokio's paused time in tests;
+//! what people read comes from [`timestamp`].
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// The monotonic clock.
+#[must_use]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// The wall clock as RFC 3339 in UTC with milliseconds (`2026-01-31T12:00:00.123Z`). Only ever for people.
+#[must_use]
+pub fn timestamp() -> String {
+    rfc3339(jiff::Timestamp::now())
+}
+
+/// A new run id: a UUID v7, so that ids sort by the time their run began.
+#[must_use]
+pub fn run_id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+fn rfc3339(at: jiff::Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_timestamp_has_milliseconds_and_utc() {
+        let at = jiff::Timestamp::from_millisecond(1_769_860_800_007).unwrap();
+        assert_eq!(rfc3339(at), "2026-01-31T12:00:00.007Z");
+        assert_eq!(rfc3339(jiff::Timestamp::from_second(0).unwrap()), "1970-01-01T00:00:00.000Z");
+        assert_eq!(timestamp().len(), "2026-01-31T12:00:00.123Z".len());
+    }
+
+    #[test]
+    fn run_ids_sort_by_age() {
+        let ids: Vec<String> = (0..50).map(|_| run_id()).collect();
+        assert!(ids.is_sorted());
+        assert!(ids.iter().all(|id| id.len() == 36));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn now_follows_the_paused_time() {
+        let before = now();
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert!(now() - before >= Duration::from_secs(3600));
+    }
+}

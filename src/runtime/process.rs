@@ -1,0 +1,747 @@
+//! Starts a process, keeps what it prints, and ends it with everything it started.
+//!
+//! [`spawn`] starts it in a group of its own; [`Running::wait`] is all the rest: it feeds standard input, moves output to
+//! the log in pieces of fixed size, watches the limits, and at the end makes sure through [`tree`](super::tree) that
+//! nothing is left. Memory stays bounded however much is printed: the log has every byte, the [`Outcome`] the tail, a
+//! [`LineSink`] sees each line of standard output in full, and lines for display are dropped when nobody takes them.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::future::Future;
+use std::io::{self, ErrorKind, PipeReader, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::clock;
+use super::tree::{self, Tree};
+
+/// How long the pipes may stay open after the process and everything it started are gone.
+const PIPE_WAIT: Duration = Duration::from_secs(2);
+/// The longest grace for what a process leaves behind when it ends by itself.
+const LEFT_BEHIND_GRACE: Duration = Duration::from_secs(2);
+/// How long the kernel gets to carry out a KILL before we go on without the exit code.
+const KILL_WAIT: Duration = Duration::from_secs(5);
+/// How often a long-running process is looked after: what died below it and came to us is reaped.
+const REAP_EVERY: Duration = Duration::from_secs(5);
+/// Bytes of standard output (of both, where they are merged) that an [`Outcome`] keeps.
+pub const STDOUT_TAIL: usize = 64 * 1024;
+/// Bytes of standard error that an [`Outcome`] keeps.
+pub const STDERR_TAIL: usize = 16 * 1024;
+/// A line longer than this is cut for the [`LineSink`].
+pub const LINE_MAX: usize = 1024 * 1024;
+/// A line longer than this is cut for display.
+pub const DISPLAY_MAX: usize = 4 * 1024;
+/// Read at a time.
+const CHUNK: usize = 16 * 1024;
+
+/// A program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine {
+    /// Looked up on `PATH` unless it has a slash.
+    pub program: OsString,
+    /// Without the program itself.
+    pub args: Vec<OsString>,
+}
+
+impl CommandLine {
+    /// A command line.
+    pub fn new<A: Into<OsString>>(program: impl Into<OsString>, args: impl IntoIterator<Item = A>) -> Self {
+        Self { program: program.into(), args: args.into_iter().map(Into::into).collect() }
+    }
+}
+
+/// Takes the lines of standard output one by one, without their ends, as bytes.
+pub type LineSink = Box<dyn FnMut(&[u8]) + Send>;
+
+/// What to start, and how.
+pub struct SpawnSpec {
+    /// What to run.
+    pub command: CommandLine,
+    /// Run instead where `command` itself cannot be started (see [`shell`](super::shell)).
+    pub otherwise: Option<CommandLine>,
+    /// Its working directory.
+    pub cwd: PathBuf,
+    /// On top of our own environment: set to a value, or removed.
+    pub env: Vec<(OsString, Option<OsString>)>,
+    /// The run it belongs to; [`tree::sweep`] finds what is left of it by this.
+    pub run: String,
+    /// Written to its standard input, which is then closed; without, standard input is empty from the start.
+    pub stdin: Option<Vec<u8>>,
+    /// Gets every byte of both streams, appended. Made (with its folder) when there is a first byte.
+    pub log: PathBuf,
+    /// Both streams through one pipe: in the right order, and cheaper, but all of it counts as standard output.
+    pub merge_streams: bool,
+    /// Sees every line of standard output.
+    pub on_line: Option<LineSink>,
+    /// Gets lines for display as long as it has room.
+    pub display: Option<(mpsc::Sender<Line>, usize)>,
+    /// It is ended after so long.
+    pub timeout: Option<Duration>,
+    /// It is ended after so long without output or activity (processor time of its tree).
+    pub idle_timeout: Option<Duration>,
+    /// Between TERM and KILL.
+    pub grace: Duration,
+}
+
+impl SpawnSpec {
+    /// A process of `run` with empty input, split streams, no limits, and ten seconds of grace.
+    pub fn new(command: CommandLine, cwd: impl Into<PathBuf>, log: impl Into<PathBuf>, run: impl Into<String>) -> Self {
+        Self {
+            command,
+            otherwise: None,
+            cwd: cwd.into(),
+            env: Vec::new(),
+            run: run.into(),
+            stdin: None,
+            log: log.into(),
+            merge_streams: false,
+            on_line: None,
+            display: None,
+            timeout: None,
+            idle_timeout: None,
+            grace: Duration::from_secs(10),
+        }
+    }
+
+    /// The same with a variable set.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), Some(value.into())));
+        self
+    }
+}
+
+/// One of the two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output; both, where they are merged.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl Stream {
+    /// The name in events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// A line for display.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Whose: as given in [`SpawnSpec::display`].
+    pub tag: usize,
+    /// Where it was printed.
+    pub stream: Stream,
+    /// Without its end, at most [`DISPLAY_MAX`] bytes, what is not UTF-8 replaced.
+    pub text: String,
+}
+
+/// Why a process was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// There is no such program. Trying again is of no use.
+    #[error("cannot start `{program}`: there is no such program on PATH; install it or name it by its path")]
+    NotFound {
+        /// As given.
+        program: String,
+    },
+    /// The program is there and may not be run, or is not one.
+    #[error("cannot start `{program}`: {source}; check that it is executable and its first line")]
+    NotExecutable {
+        /// As given.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The working directory is not there.
+    #[error("cannot start `{program}` in {dir}: there is no such folder")]
+    NoDirectory {
+        /// As given.
+        program: String,
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The system refused for a reason that may pass (too many processes or open files, no memory).
+    #[error("cannot start `{program}`: {source}")]
+    System {
+        /// As given.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl SpawnError {
+    fn new(command: &CommandLine, cwd: &Path, source: io::Error) -> Self {
+        let program = command.program.to_string_lossy().into_owned();
+        match source.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory if !cwd.is_dir() => {
+                Self::NoDirectory { program, dir: cwd.to_owned() }
+            }
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Self::NotFound { program },
+            ErrorKind::PermissionDenied => Self::NotExecutable { program, source },
+            _ if source.raw_os_error() == Some(nix::errno::Errno::ENOEXEC as i32) => {
+                Self::NotExecutable { program, source }
+            }
+            _ => Self::System { program, source },
+        }
+    }
+}
+
+/// Why we end a process. A later one replaces an earlier one, never the other way round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Its result is out and it lingers.
+    Finished,
+    /// A person or a signal wants it ended, in order.
+    Cancel,
+    /// At once, without TERM and grace.
+    Kill,
+}
+
+/// Ends a process from outside; cheap to clone. What it says after the process ended counts for nothing.
+#[derive(Debug, Clone)]
+pub struct Stopper(watch::Sender<Option<Stop>>);
+
+impl Stopper {
+    /// Asks for the end.
+    pub fn stop(&self, stop: Stop) {
+        self.0.send_if_modified(|now| {
+            let stronger = *now < Some(stop);
+            if stronger {
+                *now = Some(stop);
+            }
+            stronger
+        });
+    }
+}
+
+/// Why a process came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, or by a signal that was not ours.
+    Exited,
+    /// It took longer than it may.
+    Timeout,
+    /// Neither output nor activity for too long.
+    Idle,
+    /// We were asked to end it.
+    Stopped(Stop),
+}
+
+/// What is known of a process that is over.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its exit code; none if a signal ended it.
+    pub exit: Option<i32>,
+    /// The signal that ended it. Neither this nor an exit code: it could not be waited for.
+    pub signal: Option<i32>,
+    /// Why.
+    pub ended: Ended,
+    /// From its start until it was waited for.
+    pub duration: Duration,
+    /// Bytes printed on both streams.
+    pub output_bytes: u64,
+    /// Processes it left behind that did not end by themselves.
+    pub left_behind: usize,
+    /// A process outside its tree kept its output open; what that one prints later is lost.
+    pub pipes_held: bool,
+    /// The last of standard output (of both, where they are merged).
+    pub stdout_tail: Vec<u8>,
+    /// The last of standard error.
+    pub stderr_tail: Vec<u8>,
+    /// Why the log lacks something, where it does.
+    pub log_error: Option<String>,
+}
+
+impl Outcome {
+    /// Whether it ended by itself with exit code 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.ended == Ended::Exited && self.exit == Some(0)
+    }
+}
+
+/// A process that was started. It only goes on for long if somebody waits for it.
+pub struct Running {
+    child: Child,
+    tree: Tree,
+    pid: u32,
+    start_ticks: u64,
+    started: Instant,
+    input: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    stdout: Pump,
+    stderr: Pump,
+    log: Log,
+    stop: watch::Sender<Option<Stop>>,
+    limits: Limits,
+}
+
+/// Starts a process. Needs a tokio runtime.
+pub fn spawn(spec: SpawnSpec) -> Result<Running, SpawnError> {
+    static STARTED: AtomicU64 = AtomicU64::new(0);
+    let mark = format!("{}.{}", spec.run, STARTED.fetch_add(1, Ordering::Relaxed));
+    let marks = match std::env::var(tree::MARK) {
+        Ok(above) => format!("{above}/{mark}"),
+        Err(_) => mark.clone(),
+    };
+    let failed = |source| SpawnError::new(&spec.command, &spec.cwd, source);
+
+    let (stdout, stdout_end) = io::pipe().map_err(failed)?;
+    let stdout = reader(stdout).map_err(failed)?;
+    let (stderr, stderr_end) = if spec.merge_streams {
+        (None, None)
+    } else {
+        let (stderr, end) = io::pipe().map_err(failed)?;
+        (Some(reader(stderr).map_err(failed)?), Some(end))
+    };
+    let start = |command: &CommandLine| -> io::Result<Child> {
+        let mut process = tokio::process::Command::new(&command.program);
+        process
+            .args(&command.args)
+            .current_dir(&spec.cwd)
+            .env(tree::MARK, &marks)
+            .stdin(if spec.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(stdout_end.try_clone()?)
+            .stderr(stderr_end.as_ref().unwrap_or(&stdout_end).try_clone()?)
+            .process_group(0)
+            .kill_on_drop(true);
+        for (name, value) in &spec.env {
+            match value {
+                Some(value) => process.env(name, value),
+                None => process.env_remove(name),
+            };
+        }
+        #[expect(clippy::disallowed_methods, reason = "this is the place for it")]
+        process.spawn()
+    };
+    let started = clock::now();
+    let mut child = match (start(&spec.command), &spec.otherwise) {
+        (Ok(child), _) => child,
+        (Err(_), Some(otherwise)) => {
+            start(otherwise).map_err(|source| SpawnError::new(otherwise, &spec.cwd, source))?
+        }
+        (Err(source), None) => return Err(failed(source)),
+    };
+    // Our ends of its pipes, or they would never close.
+    drop((stdout_end, stderr_end));
+
+    let pid = child.id().unwrap_or_default();
+    let input =
+        spec.stdin.zip(child.stdin.take()).map(|(bytes, mut pipe)| -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            Box::pin(async move {
+                // Who does not read it closes it: no error.
+                drop(pipe.write_all(&bytes).await);
+            })
+        });
+    Ok(Running {
+        pid,
+        start_ticks: tree::start_ticks(pid),
+        tree: Tree::new(pid, mark),
+        stdout: Pump::new(Some(stdout), Stream::Stdout, STDOUT_TAIL, spec.on_line, spec.display.clone()),
+        stderr: Pump::new(stderr, Stream::Stderr, STDERR_TAIL, None, spec.display),
+        child,
+        started,
+        input,
+        log: Log { path: spec.log, file: None, error: None },
+        stop: watch::Sender::new(None),
+        limits: Limits::new(started, spec.timeout, spec.idle_timeout, spec.grace),
+    })
+}
+
+impl Running {
+    /// Its process id, which is also that of its group.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// When it started, in clock ticks after boot: tells a recycled id. 0 where the system does not say.
+    #[must_use]
+    pub fn start_ticks(&self) -> u64 {
+        self.start_ticks
+    }
+
+    /// A handle to end it with.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop.clone())
+    }
+
+    /// Looks after the process until it and everything it started are gone.
+    pub async fn wait(mut self) -> Outcome {
+        let mut stops = self.stop.subscribe();
+        // Asked before anybody waited.
+        stops.mark_changed();
+        let alarm = tokio::time::sleep_until(self.limits.next());
+        tokio::pin!(alarm);
+        let status = loop {
+            tokio::select! {
+                status = self.child.wait() => break status.ok(),
+                n = self.stdout.read(), if self.stdout.is_open() => {
+                    self.limits.last_sign = clock::now();
+                    self.stdout.take(n, &mut self.log);
+                }
+                n = self.stderr.read(), if self.stderr.is_open() => {
+                    self.limits.last_sign = clock::now();
+                    self.stderr.take(n, &mut self.log);
+                }
+                () = written(&mut self.input) => self.input = None,
+                Ok(()) = stops.changed() => {
+                    if let Some(stop) = *stops.borrow_and_update() {
+                        self.limits.end(Ended::Stopped(stop), &self.tree);
+                        alarm.as_mut().reset(self.limits.next());
+                    }
+                }
+                () = &mut alarm => {
+                    if self.limits.ring(&self.tree) == Ring::GiveUp {
+                        break None;
+                    }
+                    alarm.as_mut().reset(self.limits.next());
+                }
+            }
+        };
+        let duration = clock::now() - self.started;
+        if status.is_some() {
+            self.tree.leader_reaped();
+        }
+
+        // What is left in the tree is ended while its output is still read: who waits to write cannot end in order.
+        let mut left_behind = None;
+        let mut pipes_held = false;
+        {
+            let ending = self.tree.end(self.limits.grace_for_the_rest());
+            tokio::pin!(ending);
+            while left_behind.is_none() || self.stdout.is_open() || self.stderr.is_open() {
+                tokio::select! {
+                    n = &mut ending, if left_behind.is_none() => {
+                        left_behind = Some(n);
+                        alarm.as_mut().reset(clock::now() + PIPE_WAIT);
+                    }
+                    n = self.stdout.read(), if self.stdout.is_open() => self.stdout.take(n, &mut self.log),
+                    n = self.stderr.read(), if self.stderr.is_open() => self.stderr.take(n, &mut self.log),
+                    Ok(()) = stops.changed() => {
+                        if *stops.borrow_and_update() == Some(Stop::Kill) {
+                            self.tree.kill();
+                        }
+                    }
+                    () = &mut alarm, if left_behind.is_some() => {
+                        pipes_held = true;
+                        break;
+                    }
+                }
+            }
+        }
+        self.stdout.last_line();
+        self.stderr.last_line();
+        Outcome {
+            exit: status.and_then(|status: ExitStatus| status.code()),
+            signal: status.and_then(|status| status.signal()),
+            ended: self.limits.ended.unwrap_or(Ended::Exited),
+            duration,
+            output_bytes: self.stdout.bytes + self.stderr.bytes,
+            left_behind: left_behind.unwrap_or_default(),
+            pipes_held,
+            stdout_tail: self.stdout.tail.into(),
+            stderr_tail: self.stderr.tail.into(),
+            log_error: self.log.error,
+        }
+    }
+}
+
+/// Ends when standard input was written; never where there is none to write.
+async fn written(input: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
+    match input {
+        Some(input) => input.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What [`Limits::ring`] asks for.
+#[derive(PartialEq, Eq)]
+enum Ring {
+    GoOn,
+    /// Not even KILL ended it.
+    GiveUp,
+}
+
+/// When a process is to be ended, and how far that has come.
+struct Limits {
+    ended: Option<Ended>,
+    deadline: Option<Instant>,
+    idle: Option<Duration>,
+    /// The last output or activity.
+    last_sign: Instant,
+    /// Processor time when it was last looked at.
+    cpu: u64,
+    look_at: Instant,
+    reap_at: Instant,
+    grace: Duration,
+    kill_at: Option<Instant>,
+    give_up_at: Option<Instant>,
+}
+
+impl Limits {
+    fn new(started: Instant, timeout: Option<Duration>, idle: Option<Duration>, grace: Duration) -> Self {
+        Self {
+            ended: None,
+            deadline: timeout.map(|timeout| started + timeout),
+            idle,
+            last_sign: started,
+            cpu: 0,
+            look_at: started + idle.unwrap_or_default() / 4,
+            reap_at: started + REAP_EVERY,
+            grace,
+            kill_at: None,
+            give_up_at: None,
+        }
+    }
+
+    /// When to [`ring`](Self::ring) next.
+    fn next(&self) -> Instant {
+        let end = match self.ended {
+            None => [self.deadline, self.idle.map(|_| self.look_at)],
+            Some(_) => [self.kill_at, self.give_up_at],
+        };
+        end.into_iter().flatten().fold(self.reap_at, Instant::min)
+    }
+
+    /// Begins to end the tree, or ends it faster. The first reason stays, but a stronger [`Stop`] replaces a weaker.
+    fn end(&mut self, reason: Ended, tree: &Tree) {
+        match (self.ended, reason) {
+            (None, _) | (Some(Ended::Stopped(_)), Ended::Stopped(_)) => self.ended = Some(reason),
+            _ => {}
+        }
+        if reason == Ended::Stopped(Stop::Kill) {
+            self.kill(tree);
+        } else if self.kill_at.is_none() && self.give_up_at.is_none() {
+            tree.terminate();
+            self.kill_at = Some(clock::now() + self.grace);
+        }
+    }
+
+    fn kill(&mut self, tree: &Tree) {
+        tree.kill();
+        self.kill_at = None;
+        self.give_up_at = Some(clock::now() + KILL_WAIT);
+    }
+
+    /// Does what is due.
+    fn ring(&mut self, tree: &Tree) -> Ring {
+        let now = clock::now();
+        if now >= self.reap_at {
+            tree.reap();
+            self.reap_at = now + REAP_EVERY;
+        }
+        if self.give_up_at.is_some_and(|at| now >= at) {
+            return Ring::GiveUp;
+        }
+        if self.kill_at.is_some_and(|at| now >= at) {
+            self.kill(tree);
+        }
+        if self.ended.is_none() {
+            if self.deadline.is_some_and(|at| now >= at) {
+                self.end(Ended::Timeout, tree);
+            } else if let Some(limit) = self.idle.filter(|_| now >= self.look_at) {
+                self.look(limit, now, tree);
+            }
+        }
+        Ring::GoOn
+    }
+
+    /// Looks for activity where there was no output for a while.
+    fn look(&mut self, limit: Duration, now: Instant, tree: &Tree) {
+        let quarter = limit / 4;
+        if now - self.last_sign >= quarter {
+            let cpu = tree.cpu();
+            // A timer in an idle program is not activity: a thousandth of a processor is. A tick is 10 ms.
+            if cpu.abs_diff(self.cpu) >= (quarter.as_secs() / 10).max(1) {
+                self.last_sign = now;
+            }
+            self.cpu = cpu;
+        }
+        if now - self.last_sign >= limit {
+            self.end(Ended::Idle, tree);
+        } else {
+            self.look_at = (now + quarter).min(self.last_sign + limit).max(self.last_sign + quarter);
+        }
+    }
+
+    /// How long what the leader left behind gets between TERM and KILL.
+    fn grace_for_the_rest(&self) -> Duration {
+        match (self.give_up_at, self.kill_at) {
+            (Some(_), _) => Duration::ZERO,
+            (None, Some(at)) => at.saturating_duration_since(clock::now()),
+            (None, None) => self.grace.min(LEFT_BEHIND_GRACE),
+        }
+    }
+}
+
+/// The log of a try. A log that cannot be written is told of, and stops nothing.
+struct Log {
+    path: PathBuf,
+    file: Option<File>,
+    error: Option<String>,
+}
+
+impl Log {
+    fn write(&mut self, bytes: &[u8]) {
+        if self.error.is_some() {
+            return;
+        }
+        let file = match &mut self.file {
+            Some(file) => Ok(file),
+            None => append_to(&self.path).map(|file| self.file.insert(file)),
+        };
+        if let Err(error) = file.and_then(|file| file.write_all(bytes)) {
+            self.error = Some(format!("cannot write {}: {error}", self.path.display()));
+        }
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    let open = || OpenOptions::new().append(true).create(true).open(path);
+    match (open(), path.parent()) {
+        (Err(error), Some(folder)) if error.kind() == ErrorKind::NotFound => {
+            std::fs::create_dir_all(folder)?;
+            open()
+        }
+        (opened, _) => opened,
+    }
+}
+
+/// One stream on its way from the pipe to the log, the tail and the lines.
+struct Pump {
+    pipe: Option<ChildStdout>,
+    stream: Stream,
+    buffer: Vec<u8>,
+    bytes: u64,
+    tail: VecDeque<u8>,
+    tail_max: usize,
+    /// The beginning of a line whose end has not come.
+    partial: Vec<u8>,
+    on_line: Option<LineSink>,
+    display: Option<(mpsc::Sender<Line>, usize)>,
+}
+
+impl Pump {
+    fn new(
+        pipe: Option<ChildStdout>,
+        stream: Stream,
+        tail_max: usize,
+        on_line: Option<LineSink>,
+        display: Option<(mpsc::Sender<Line>, usize)>,
+    ) -> Self {
+        Self {
+            pipe,
+            stream,
+            buffer: Vec::new(),
+            bytes: 0,
+            tail: VecDeque::new(),
+            tail_max,
+            partial: Vec::new(),
+            on_line,
+            display,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.pipe.is_some()
+    }
+
+    /// Reads into the buffer; 0 at the end.
+    async fn read(&mut self) -> io::Result<usize> {
+        let Some(pipe) = &mut self.pipe else { return Ok(0) };
+        self.buffer.clear();
+        self.buffer.reserve_exact(CHUNK);
+        pipe.read_buf(&mut self.buffer).await
+    }
+
+    /// Passes on what was [read](Self::read).
+    fn take(&mut self, read: io::Result<usize>, log: &mut Log) {
+        if !read.is_ok_and(|n| n > 0) {
+            self.pipe = None;
+            return;
+        }
+        let chunk = std::mem::take(&mut self.buffer);
+        log.write(&chunk);
+        self.bytes += chunk.len() as u64;
+        let surplus = (self.tail.len() + chunk.len()).saturating_sub(self.tail_max);
+        self.tail.drain(..surplus.min(self.tail.len()));
+        self.tail.extend(&chunk[chunk.len().saturating_sub(self.tail_max)..]);
+        if self.on_line.is_some() || self.display.is_some() {
+            self.split(&chunk);
+        }
+        self.buffer = chunk;
+    }
+
+    fn split(&mut self, mut rest: &[u8]) {
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, behind) = (&rest[..end], &rest[end + 1..]);
+            if self.partial.is_empty() {
+                self.line(line);
+            } else {
+                self.keep(line);
+                self.last_line();
+            }
+            rest = behind;
+        }
+        self.keep(rest);
+    }
+
+    /// Keeps the beginning of a line, as far as anybody gets to see it.
+    fn keep(&mut self, part: &[u8]) {
+        let most = if self.on_line.is_some() { LINE_MAX } else { DISPLAY_MAX };
+        self.partial.extend(&part[..part.len().min(most.saturating_sub(self.partial.len()))]);
+    }
+
+    /// Passes on a line that has come in parts, or the last one, without an end.
+    fn last_line(&mut self) {
+        if !self.partial.is_empty() {
+            let mut line = std::mem::take(&mut self.partial);
+            self.line(&line);
+            if line.capacity() <= CHUNK {
+                line.clear();
+                self.partial = line;
+            }
+        }
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if let Some(on_line) = &mut self.on_line {
+            on_line(&line[..line.len().min(LINE_MAX)]);
+        }
+        if let Some((sender, tag)) = &self.display
+            && let Ok(room) = sender.try_reserve()
+        {
+            let text = String::from_utf8_lossy(&line[..line.len().min(DISPLAY_MAX)]).into_owned();
+            room.send(Line { tag: *tag, stream: self.stream, text });
+        }
+    }
+}
+
+/// A pipe for tokio, which takes only those of its own kind.
+fn reader(pipe: PipeReader) -> io::Result<ChildStdout> {
+    ChildStdout::from_std(std::process::ChildStdout::from(OwnedFd::from(pipe)))
+}
+
+#[cfg(test)]
+mod tests;

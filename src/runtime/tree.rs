@@ -1,0 +1,387 @@
+//! The processes below us: whose they are, and how a whole tree of them ends.
+//!
+//! A group id alone does not hold a tree together: a child may call `setsid`, or fork twice so that its parent is gone.
+//! Three things do. We are the *subreaper*, so whatever loses its parent becomes our child; every process we start carries
+//! a mark in its environment, [`MARK`], which its descendants inherit; and a tree is stopped before it is killed, so that
+//! nothing in it can fork away meanwhile. [`process`](super::process) asks after each exit whether something is left
+//! (one small read where nothing is); [`sweep`] does the same for a run that was killed before it could.
+//!
+//! Where there is no `/proc` (macOS) a tree is its process group.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::clock;
+
+/// The variable that marks a tree: the marks of all trees around a process, outermost first, joined by `/`, each the id
+/// of its run, a dot and a number. A run inside a task of another run is part of both.
+pub const MARK: &str = "SPEC_TREE";
+
+/// What is left when its leader ended may be just about to end as well (`exec > >(tee log)`): it gets this long.
+const SETTLE: Duration = Duration::from_millis(250);
+/// How long the kernel gets to carry out a KILL before we go on without.
+const KILL_WAIT: Duration = Duration::from_secs(5);
+
+/// Makes whatever loses its parent below us our child. Once, before anything is started.
+pub fn become_subreaper() -> io::Result<()> {
+    os::become_subreaper()
+}
+
+/// Ends everything that is left of a run which was killed: what carries its mark, of this user, that is neither this
+/// process nor one above it. Returns how many there were.
+pub async fn sweep(run: &str, grace: Duration) -> usize {
+    let prefix = format!("{run}.");
+    end(|| os::marked(&prefix), Duration::ZERO, grace).await
+}
+
+/// Start time of a process in clock ticks after boot: with the id it names a process for good. 0 where it cannot be told.
+#[must_use]
+pub fn start_ticks(pid: u32) -> u64 {
+    os::start_ticks(pid.cast_signed())
+}
+
+/// A process as seen a moment ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Process {
+    pid: i32,
+    /// See [`start_ticks`].
+    start: u64,
+    group: i32,
+    session: i32,
+    parent: i32,
+    zombie: bool,
+    /// Processor time of it and of the children it waited for, in clock ticks.
+    cpu: u64,
+}
+
+impl Process {
+    /// Sends a signal, unless the id has gone to another process since.
+    fn signal(&self, signal: Signal) {
+        if os::start_ticks(self.pid) == self.start {
+            // It may be gone: that is what we want.
+            kill(Pid::from_raw(self.pid), signal).ok();
+        }
+    }
+}
+
+/// The leaders of all trees that are not over, with their marks. Of the whole program, as its children are.
+static TREES: LazyLock<Mutex<BTreeMap<i32, String>>> = LazyLock::new(Mutex::default);
+
+fn trees() -> MutexGuard<'static, BTreeMap<i32, String>> {
+    TREES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A process that we started, and everything below it.
+#[derive(Debug)]
+pub(super) struct Tree {
+    leader: i32,
+    mark: String,
+    leader_reaped: bool,
+}
+
+impl Tree {
+    /// The tree of a process that was just started in a group of its own with `mark` as the last part of its [`MARK`].
+    pub(super) fn new(leader: u32, mark: String) -> Self {
+        let leader = leader.cast_signed();
+        trees().insert(leader, mark.clone());
+        Self { leader, mark, leader_reaped: false }
+    }
+
+    /// To be called as soon as the leader was waited for: from then on its id may be another's.
+    pub(super) fn leader_reaped(&mut self) {
+        self.leader_reaped = true;
+    }
+
+    /// Asks everything in the tree to end. What is stopped goes on, or it could not.
+    pub(super) fn terminate(&self) {
+        for process in self.members() {
+            process.signal(Signal::SIGTERM);
+            process.signal(Signal::SIGCONT);
+        }
+    }
+
+    /// Kills everything in the tree.
+    pub(super) fn kill(&self) {
+        freeze_and_kill(|| self.members());
+    }
+
+    /// Ends what the leader left behind, and reaps it. Returns how many did not end by themselves.
+    pub(super) async fn end(&self, grace: Duration) -> usize {
+        end(|| self.members(), SETTLE, grace).await
+    }
+
+    /// Processor time of the tree so far, in clock ticks. Falls when a process leaves the tree.
+    pub(super) fn cpu(&self) -> u64 {
+        self.members().iter().map(|process| process.cpu).sum()
+    }
+
+    /// Reaps what died below us and came to us since.
+    pub(super) fn reap(&self) {
+        drop(self.members());
+    }
+
+    /// Everything that is alive in the tree. Reaps what is dead and came to us.
+    fn members(&self) -> Vec<Process> {
+        os::members(self)
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        trees().remove(&self.leader);
+    }
+}
+
+/// TERM, grace, KILL for all that `find` finds, until it finds nothing.
+async fn end(mut find: impl FnMut() -> Vec<Process>, settle: Duration, grace: Duration) -> usize {
+    if find().is_empty() || gone(&mut find, settle).await {
+        return 0;
+    }
+    let left = find();
+    for process in &left {
+        process.signal(Signal::SIGTERM);
+        process.signal(Signal::SIGCONT);
+    }
+    if !gone(&mut find, grace).await {
+        freeze_and_kill(&mut find);
+        let still = || {
+            freeze_and_kill(&mut find);
+            find()
+        };
+        if !gone(still, KILL_WAIT).await {
+            tracing::warn!(processes = ?find(), "processes survive KILL; going on without");
+        }
+    }
+    left.len()
+}
+
+/// Waits until `find` finds nothing, at most so long.
+async fn gone(mut find: impl FnMut() -> Vec<Process>, at_most: Duration) -> bool {
+    let deadline = clock::now() + at_most;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if find().is_empty() {
+            return true;
+        }
+        if clock::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep_until((clock::now() + pause).min(deadline)).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Stops all, looks again until nothing new has come, then kills: a stopped process cannot fork.
+fn freeze_and_kill(mut find: impl FnMut() -> Vec<Process>) {
+    let mut frozen: BTreeMap<(i32, u64), Process> = BTreeMap::new();
+    loop {
+        let before = frozen.len();
+        for process in find() {
+            frozen.entry((process.pid, process.start)).or_insert_with(|| {
+                process.signal(Signal::SIGSTOP);
+                process
+            });
+        }
+        // A signal is not instant: what a process did until it stopped is seen in the next round.
+        if frozen.len() == before {
+            break;
+        }
+    }
+    for process in frozen.values() {
+        process.signal(Signal::SIGKILL);
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod os {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
+
+    use nix::sys::wait::{WaitPidFlag, waitpid};
+    use nix::unistd::{geteuid, getpid, getsid};
+
+    use super::{MARK, Pid, Process, Tree, io, trees};
+
+    pub(super) fn become_subreaper() -> io::Result<()> {
+        Ok(nix::sys::prctl::set_child_subreaper(true)?)
+    }
+
+    pub(super) fn start_ticks(pid: i32) -> u64 {
+        stat(pid).map_or(0, |process| process.start)
+    }
+
+    pub(super) fn members(tree: &Tree) -> Vec<Process> {
+        let mut found: Vec<Process> = Vec::new();
+        if !tree.leader_reaped {
+            found.extend(stat(tree.leader).filter(|process| !process.zombie));
+        }
+        found.extend(orphans(tree));
+        // Grows while it is walked: each process adds its children.
+        let mut next = 0;
+        while let Some(process) = found.get(next) {
+            for pid in children(process.pid) {
+                if let Some(child) = stat(pid)
+                    && !child.zombie
+                    && !found.iter().any(|known| known.pid == pid)
+                {
+                    found.push(child);
+                }
+            }
+            next += 1;
+        }
+        found
+    }
+
+    /// The children of ours that we did not start and that are this tree's.
+    fn orphans(tree: &Tree) -> Vec<Process> {
+        let ours = getpid().as_raw();
+        // The kernel gives orphans to the first thread of the subreaper.
+        let listed = fs::read_to_string(format!("/proc/self/task/{ours}/children"));
+        let listed: Vec<i32> = match &listed {
+            Ok(list) => numbers(list).collect(),
+            Err(_) => all().filter(|process| process.parent == ours).map(|process| process.pid).collect(),
+        };
+        let trees = trees();
+        let unknown = listed.into_iter().filter(|pid| !trees.contains_key(pid));
+        let session = getsid(None).map_or(0, Pid::as_raw);
+        unknown
+            .filter_map(stat)
+            .filter(|process| {
+                let in_group = trees.contains_key(&process.group);
+                let left_session = process.session != session;
+                if process.zombie {
+                    // Never one of our own helpers (git): those stay in our session and in no task's group.
+                    if in_group || left_session {
+                        waitpid(Pid::from_raw(process.pid), Some(WaitPidFlag::WNOHANG)).ok();
+                    }
+                    return false;
+                }
+                let marks = marks(process.pid);
+                let marked = |mark: &str| marks.as_deref().is_some_and(|marks| marks.split('/').any(|m| m == mark));
+                process.group == tree.leader
+                    || marked(&tree.mark)
+                    // It wiped its environment. With nothing else running it can only be of this tree.
+                    || (left_session && trees.len() == 1 && !in_group)
+            })
+            .collect()
+    }
+
+    /// Everything alive of this user whose marks have one that begins so, without this process and those above it.
+    pub(super) fn marked(prefix: &str) -> Vec<Process> {
+        let mut above = Vec::new();
+        let mut pid = getpid().as_raw();
+        while let Some(process) = stat(pid) {
+            above.push(pid);
+            pid = process.parent;
+        }
+        let user = geteuid().as_raw();
+        all()
+            .filter(|process| !process.zombie && !above.contains(&process.pid))
+            .filter(|process| fs::metadata(format!("/proc/{}", process.pid)).is_ok_and(|meta| meta.uid() == user))
+            .filter(|process| {
+                marks(process.pid).is_some_and(|marks| marks.split('/').any(|mark| mark.starts_with(prefix)))
+            })
+            .collect()
+    }
+
+    /// Every process there is.
+    fn all() -> impl Iterator<Item = Process> {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        entries.filter_map(|entry| stat(entry.file_name().to_str()?.parse().ok()?))
+    }
+
+    fn children(pid: i32) -> Vec<i32> {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let mut found = Vec::new();
+        for thread in threads {
+            match fs::read_to_string(thread.path().join("children")) {
+                Ok(list) => found.extend(numbers(&list)),
+                // A kernel without the list, or a thread that just ended.
+                Err(_) if Path::new("/proc/self/task").join(getpid().to_string()).join("children").exists() => {}
+                Err(_) => return all().filter(|process| process.parent == pid).map(|process| process.pid).collect(),
+            }
+        }
+        found
+    }
+
+    fn numbers(list: &str) -> impl Iterator<Item = i32> {
+        list.split_ascii_whitespace().filter_map(|number| number.parse().ok())
+    }
+
+    fn marks(pid: i32) -> Option<String> {
+        let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        environ
+            .split(|byte| *byte == 0)
+            .find_map(|entry| entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    fn stat(pid: i32) -> Option<Process> {
+        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        parse_stat(&String::from_utf8_lossy(&text))
+    }
+
+    /// `PID (NAME) STATE PARENT GROUP SESSION ...`; the name may hold anything, parentheses too.
+    fn parse_stat(text: &str) -> Option<Process> {
+        let (pid, rest) = text.split_once(" (")?;
+        let fields: Vec<&str> = rest.rsplit_once(") ")?.1.split(' ').collect();
+        let number = |at: usize| fields.get(at - 3)?.trim_end().parse::<u64>().ok();
+        Some(Process {
+            pid: pid.parse().ok()?,
+            start: number(22)?,
+            group: number(5)? as i32,
+            session: number(6)? as i32,
+            parent: number(4)? as i32,
+            zombie: matches!(*fields.first()?, "Z" | "X" | "x"),
+            cpu: (14..=17).filter_map(number).sum(),
+        })
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_name_with_parentheses_does_not_shift_the_fields() {
+            let text = "42 (a) Z 9) (b) S 7 40 39 0 -1 4194560 1 0 0 0 11 22 33 44 20 0 1 0 777 0 0\n";
+            let process = parse_stat(text).unwrap();
+            assert_eq!(
+                process,
+                Process { pid: 42, start: 777, group: 40, session: 39, parent: 7, zombie: false, cpu: 110 }
+            );
+            assert_eq!(parse_stat("42 (cut"), None);
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod os {
+    use super::{Pid, Process, Tree, io, kill};
+
+    pub(super) fn become_subreaper() -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn start_ticks(_: i32) -> u64 {
+        0
+    }
+
+    /// The group as one: a negative id addresses all of it.
+    pub(super) fn members(tree: &Tree) -> Vec<Process> {
+        let group =
+            Process { pid: -tree.leader, start: 0, group: tree.leader, session: 0, parent: 0, zombie: false, cpu: 0 };
+        let alive = kill(Pid::from_raw(group.pid), None).is_ok();
+        if alive { vec![group] } else { Vec::new() }
+    }
+
+    /// The environment of others cannot be read.
+    pub(super) fn marked(_: &str) -> Vec<Process> {
+        Vec::new()
+    }
+}
