@@ -3,18 +3,24 @@
 //!
 //! Reporters never feed back and never fail a run: a stream that cannot be written to any more goes quiet.
 
+pub mod live;
 mod machine;
 pub mod plain;
+pub mod summary;
 pub mod tally;
 pub mod text;
+
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 
-use crate::store::event::Envelope;
+use crate::store::event::{Envelope, Event};
 
+use self::live::Screen;
 use self::tally::Tally;
 use self::text::Paint;
 
@@ -39,6 +45,8 @@ pub struct ReportSettings {
     pub verbosity: i8,
     /// Standard error is a terminal that can be drawn on.
     pub is_tty: bool,
+    /// Standard output is a terminal, likely the same.
+    pub out_is_tty: bool,
     /// Columns to draw in; none asks the terminal each time.
     pub width: Option<usize>,
 }
@@ -48,7 +56,8 @@ impl ReportSettings {
     #[must_use]
     pub fn detect(output: Output, color: ColorChoice, verbosity: i8) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-        Self { output, color, verbosity, is_tty: io::stderr().is_terminal() && !dumb, width: None }
+        let (is_tty, out_is_tty) = (io::stderr().is_terminal() && !dumb, io::stdout().is_terminal());
+        Self { output, color, verbosity, is_tty, out_is_tty, width: None }
     }
 }
 
@@ -72,6 +81,8 @@ pub struct Reporters {
     out: Quiet,
     err: Quiet,
     tally: Tally,
+    /// The live view, where there is one.
+    screen: Option<Screen>,
 }
 
 impl Reporters {
@@ -90,27 +101,88 @@ impl Reporters {
     #[must_use]
     pub fn to(settings: ReportSettings, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
         let paint = Paint(matches!(settings.color, ColorChoice::Always | ColorChoice::AlwaysAnsi));
-        Self { settings, paint, out: Quiet(Some(out)), err: Quiet(Some(err)), tally: Tally::default() }
+        let screen = (settings.is_tty && settings.verbosity >= 0).then(Screen::default);
+        Self { settings, paint, out: Quiet(Some(out)), err: Quiet(Some(err)), tally: Tally::default(), screen }
     }
 
     /// Reports the next event.
     pub fn event(&mut self, envelope: &Envelope) {
-        self.tally.now = self.tally.at(&envelope.time);
-        self.tally.add(envelope);
-        match self.settings.output {
-            Output::Human => self.out.write(|out| machine::signal(out, &envelope.event)),
-            Output::Json => self.out.write(|out| machine::json(out, envelope)),
+        if self.screen.is_none() {
+            self.tally.now = self.tally.at(&envelope.time);
         }
+        self.tally.add(envelope);
         if let Some(line) = plain::line(&envelope.event, &self.tally, self.settings.verbosity, self.paint) {
-            self.err.write(|err| writeln!(err, "{line}"));
+            match &mut self.screen {
+                // The frame says itself what runs.
+                Some(_) if matches!(envelope.event, Event::TaskStart { .. }) => {}
+                Some(screen) => screen.print(line),
+                None => self.err.write(|err| writeln!(err, "{line}")),
+            }
+        }
+        let wanted = match self.settings.output {
+            Output::Human => matches!(envelope.event, Event::Signal { .. }),
+            Output::Json => envelope.event.public(),
+        };
+        if wanted {
+            // Where both streams are the same terminal, the frame makes room for what is printed.
+            if self.settings.out_is_tty {
+                self.draw(false);
+            }
+            match self.settings.output {
+                Output::Human => self.out.write(|out| machine::signal(out, &envelope.event)),
+                Output::Json => self.out.write(|out| machine::json(out, envelope)),
+            }
+            if self.settings.out_is_tty {
+                self.draw(true);
+            }
         }
     }
 
     /// Draws what runs anew; `now` is the time since the run's start. Does nothing without a terminal.
     pub fn tick(&mut self, now: Duration) {
-        let _ = now;
+        if self.screen.is_some() {
+            self.tally.now = now;
+            self.draw(true);
+        }
     }
 
     /// Takes the live view away and prints the summary.
-    pub fn finish(&mut self) {}
+    pub fn finish(&mut self) {
+        self.draw(false);
+        self.screen = None;
+        let lines = if self.settings.verbosity < 0 {
+            summary::last_line(&self.tally, self.paint).into_iter().collect()
+        } else {
+            summary::summary(&self.tally, self.paint)
+        };
+        self.err.write(|err| {
+            lines.iter().try_for_each(|line| writeln!(err, "{line}"))?;
+            err.flush()
+        });
+    }
+
+    /// Writes the lines that wait, and below them the frame or nothing.
+    fn draw(&mut self, frame: bool) {
+        let Some(screen) = &mut self.screen else { return };
+        if !frame && screen.is_empty() {
+            return;
+        }
+        let size = terminal_size::terminal_size_of(io::stderr());
+        let columns = self.settings.width.or(size.map(|(width, _)| usize::from(width.0))).unwrap_or(80);
+        // The bar, and a line for how many more there are, want room as well.
+        let rows = size.map_or(24, |(_, height)| usize::from(height.0)).saturating_sub(3);
+        let frame = if frame { live::render(&self.tally, columns, rows, self.paint) } else { Vec::new() };
+        let text = screen.update(&frame, columns);
+        self.err.write(|err| {
+            err.write_all(text.as_bytes())?;
+            err.flush()
+        });
+    }
+}
+
+impl Drop for Reporters {
+    /// A run that ends by an error leaves no frame on the terminal.
+    fn drop(&mut self) {
+        self.draw(false);
+    }
 }

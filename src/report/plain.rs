@@ -84,7 +84,7 @@ fn told(event: &Event, tally: &Tally, paint: Paint) -> Option<String> {
                 (None, None) => "unknown exit".to_owned(),
             };
             let left = if *left_behind > 0 {
-                format!(", {} left behind were ended", count(*left_behind, "process", "processes"))
+                format!(", {} left behind, ended", count(*left_behind, "process", "processes"))
             } else {
                 String::new()
             };
@@ -134,7 +134,8 @@ fn told(event: &Event, tally: &Tally, paint: Paint) -> Option<String> {
         }
         Event::ParentComplete { task, .. } => format!("{} {}, all its tasks are", good("Done"), clean(&task.task)),
         Event::Unattributed { entries, reason } => {
-            let paths: Vec<String> = entries.iter().map(|entry| entry.path.clone()).collect();
+            let mut paths: Vec<String> = entries.iter().map(|entry| entry.path.clone()).collect();
+            paths.dedup();
             format!("{} {} ({}): left in the tree, not committed", warn("Left over"), labels(&paths), clean(reason))
         }
         Event::BatchComplete { step, completed, failed, duration_seconds, .. } => {

@@ -155,7 +155,15 @@ impl Tally {
                 });
             }
             Event::TaskPassed { task, .. } => self.with(task, |active| "landing".clone_into(&mut active.phase)),
-            Event::TaskRetry { task, .. } | Event::TaskSkipped { task } | Event::TaskCancelled { task, .. } => {
+            Event::TaskRetry { task, attempt, .. } => {
+                let now = self.now;
+                self.with(task, |active| {
+                    "waiting".clone_into(&mut active.phase);
+                    (active.attempt, active.since, active.process) = (attempt + 1, now, None);
+                    active.last_line.clear();
+                });
+            }
+            Event::TaskSkipped { task } | Event::TaskCancelled { task, .. } => {
                 self.active.remove(&task.key);
             }
             Event::TaskComplete { task, verify, seconds, .. } => {
