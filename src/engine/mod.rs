@@ -1,6 +1,294 @@
 //! The scheduler: what starts, what is retried, what is blocked, what lands, and when a run is over. Pure: no file, no
 //! process, no clock; the same events give the same effects.
+//!
+//! [`step`] takes an [`Event`] at a time in milliseconds since the run began and answers with [`Effect`]s, which
+//! `runtime::driver` carries out. Tasks are [`Node`]s: numbers that a run gives out once and that edits of the list do
+//! not change. A run is a row of [`Stage`]s with a barrier behind each (graph mode: one stage without one).
+//!
+//! A task goes `Waiting -> Ready -> Running -> Ended -> Verifying -> Passed -> Landing -> Done`. Executors share a
+//! tree, so Verify commands run alone: when nothing runs and nothing can be started, one task at a time in index order.
 
 mod code;
+pub mod gates;
+pub mod output;
+mod policy;
+mod state;
+#[cfg(test)]
+mod tests;
 
 pub use code::{Code, Failure};
+pub use policy::Policy;
+pub use state::{Phase, RunState};
+
+use std::collections::BTreeSet;
+
+/// A task of a run: a number given out once, not changed by edits of the list.
+pub type Node = usize;
+
+/// Milliseconds since the run began.
+pub type Millis = u64;
+
+/// What does the work of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Its `Run` commands, by the shell.
+    Run,
+    /// Its Verify commands first; an executor only when they fail and there is one.
+    Verify {
+        /// Whether there is an executor to bring in.
+        executor: bool,
+    },
+    /// An executor.
+    Exec,
+    /// Nothing: a parent with a Verify of its own, looked at when its children are done.
+    Parent,
+}
+
+/// What the engine needs to know of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskSpec {
+    /// Its place in the list: the order of landing.
+    pub index: usize,
+    /// What does its work.
+    pub kind: Kind,
+    /// It has Verify commands.
+    pub verify: bool,
+    /// How many tries count.
+    pub max_attempts: u32,
+    /// How long a try may take, its Verify included.
+    pub timeout: Millis,
+    /// What it waits for.
+    pub needs: Vec<Need>,
+}
+
+/// One thing that a task waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// The task that goes first.
+    pub node: Node,
+    /// Whether its failure blocks (a dependency), or it only gives order (an overlap).
+    pub blocks: bool,
+}
+
+/// Tasks with a barrier behind them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// Number of the step in the plan; 0 for the check of a parent, which is no step.
+    pub number: usize,
+    /// Its tasks in index order.
+    pub nodes: Vec<Node>,
+}
+
+/// What is known of a task from an earlier run that did not end in order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seed {
+    /// Tries that were made.
+    pub tries: u32,
+    /// How many of them count.
+    pub attempts: u32,
+    /// How many ended by their time limit.
+    pub timeouts: u32,
+    /// A try failed: Verify commands that stand for the executor have had their turn.
+    pub failed: bool,
+    /// Every gate but landing was passed.
+    pub passed: bool,
+}
+
+/// A new reading of the list while the run goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replan {
+    /// What is left, in order.
+    pub stages: Vec<Stage>,
+    /// New tasks, whose numbers follow on the known ones, and changed ones. A task under way keeps what it started with.
+    pub specs: Vec<(Node, TaskSpec)>,
+    /// Tasks that somebody ticked: done.
+    pub done: BTreeSet<Node>,
+}
+
+/// What a person asks of a run that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Steer {
+    /// Start nothing new.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Try this one again, from the first attempt.
+    Retry(Node),
+    /// Leave this one out.
+    Skip(Node),
+}
+
+/// Why a run is to stop. Ordered: a stronger reason replaces a weaker one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Halt {
+    /// The run's own time limit: exit 5.
+    RunTimeout,
+    /// Something that needs a person: exit 4.
+    Conflict,
+    /// The configuration or the surroundings do not allow going on (a program is not there, a disk is full): exit 2.
+    Fatal,
+    /// Ctrl-C or `spec cancel`: exit 130.
+    Interrupt,
+    /// A termination signal: exit 143.
+    Terminate,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The plan still holds: begin the next stage.
+    Next,
+    /// The list was read anew. Also an answer to [`Effect::NextStage`].
+    Replan(Box<Replan>),
+    /// The executor of a task ended and the gates up to Verify were looked at.
+    Ended {
+        /// Which.
+        node: Node,
+        /// Passed, or the first gate that was not.
+        result: Result<(), Failure>,
+    },
+    /// The Verify commands of a task were run.
+    Verified {
+        /// Which.
+        node: Node,
+        /// All exited 0, or why not.
+        result: Result<(), Failure>,
+    },
+    /// A task landed, or could not.
+    Landed {
+        /// Which.
+        node: Node,
+        /// Progress merged, ticked and committed, or why not.
+        result: Result<(), Failure>,
+    },
+    /// The time of [`RunState::next_wake`] has come.
+    Wake,
+    /// A person steers.
+    Steer(Steer),
+    /// Stop in order: nothing new, end what runs, land what passed.
+    Halt(Halt),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Look at the list again and answer with [`Event::Next`] or [`Event::Replan`].
+    NextStage,
+    /// A stage begins.
+    StageBegin {
+        /// Its number in the plan, 0 for a parent's check.
+        number: usize,
+        /// Its open tasks in index order.
+        nodes: Vec<Node>,
+    },
+    /// A stage is over.
+    StageEnd {
+        /// Its number in the plan, 0 for a parent's check.
+        number: usize,
+        /// What landed in it, in the order of landing.
+        landed: Vec<Node>,
+        /// What did not, in index order.
+        failed: Vec<Node>,
+    },
+    /// Start the executor of a task.
+    Start {
+        /// Which.
+        node: Node,
+        /// 1 for the first try.
+        attempt: u32,
+        /// How long this try may take.
+        timeout: Millis,
+    },
+    /// Run the Verify commands of a task; nothing else runs meanwhile.
+    Verify {
+        /// Which.
+        node: Node,
+        /// Which try.
+        attempt: u32,
+        /// What is left of the try's time.
+        timeout: Millis,
+    },
+    /// End the processes of a task, which then answers with its `Ended` or `Verified`.
+    Stop {
+        /// Which.
+        node: Node,
+    },
+    /// All gates but landing are passed.
+    Passed {
+        /// Which.
+        node: Node,
+    },
+    /// These are about to land, one after the other.
+    Landing {
+        /// In order.
+        nodes: Vec<Node>,
+    },
+    /// Land this one now.
+    Land {
+        /// Which.
+        node: Node,
+    },
+    /// A try failed and there will be another.
+    Retry {
+        /// Which.
+        node: Node,
+        /// The try that failed.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+        /// Until the next.
+        delay: Millis,
+        /// Whether it used up an attempt.
+        counted: bool,
+    },
+    /// A task failed for good.
+    Fail {
+        /// Which.
+        node: Node,
+        /// Tries made.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+    },
+    /// A task will not be started.
+    Block {
+        /// Which.
+        node: Node,
+        /// What it needs that did not land.
+        by: Vec<Node>,
+    },
+    /// A blocked task may be started after all.
+    Unblock {
+        /// Which.
+        node: Node,
+    },
+    /// A person left it out.
+    Skip {
+        /// Which.
+        node: Node,
+    },
+    /// It was ended with the run.
+    Cancel {
+        /// Which.
+        node: Node,
+    },
+    /// The run is over.
+    Finish(Finish),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finish {
+    /// Everything that was to be done is done, or failed, blocked or skipped.
+    Done,
+    /// It was stopped.
+    Halted(Halt),
+    /// Tasks are left and none can start: each with what it waits for.
+    Deadlock(Vec<(Node, Vec<Node>)>),
+}
+
+/// Takes one event at `now` and says what is to be done. Never fails, never waits.
+#[must_use]
+pub fn step(state: &mut RunState, now: Millis, event: Event) -> Vec<Effect> {
+    state.step(now, event)
+}

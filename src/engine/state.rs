@@ -1,0 +1,851 @@
+//! [`RunState`]: what is known of a run, and the transitions that [`step`](super::step) makes. An event costs what it
+//! changes (the logarithm of the number of tasks for the ordered sets), never a look at all tasks; only a new reading of
+//! the list looks at what is left as a whole.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::policy::Next;
+use super::{
+    Code, Effect, Event, Failure, Finish, Halt, Kind, Millis, Need, Node, Policy, Replan, Seed, Stage, Steer, TaskSpec,
+};
+
+/// Where a task is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// For what it needs, or for its stage.
+    Waiting,
+    /// For a place.
+    Ready,
+    /// For its next try.
+    Backoff,
+    /// Its executor runs.
+    Running,
+    /// Its executor ended well; its Verify is to come.
+    Ended,
+    /// Its Verify runs.
+    Verifying,
+    /// Only landing is left.
+    Passed,
+    /// It is landing.
+    Landing,
+    /// It landed.
+    Done,
+    /// Its tries are used up.
+    Failed,
+    /// Something it needs did not land.
+    Blocked,
+    /// A person left it out.
+    Skipped,
+    /// It was ended with the run.
+    Cancelled,
+    /// It is no longer in the list.
+    Removed,
+}
+
+impl Phase {
+    /// Whether nothing more happens to it by itself.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Blocked | Self::Skipped | Self::Cancelled | Self::Removed)
+    }
+}
+
+/// Why the processes of a task were told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    Skip,
+    Halt,
+}
+
+/// One task.
+#[derive(Debug, Clone)]
+struct Task {
+    spec: TaskSpec,
+    phase: Phase,
+    seed: Seed,
+    /// Crashes and limits in a row.
+    strikes: u32,
+    /// How many of its needs are not met.
+    unmet: usize,
+    /// What waits for it, and whether its failure blocks that.
+    dependents: Vec<(Node, bool)>,
+    /// Others may build on it: passed, or landed where tasks land one by one.
+    released: bool,
+    /// When its executor or Verify was started.
+    started: Millis,
+    /// Time used by this try's executor.
+    used: Millis,
+    stopping: Option<Stopping>,
+    /// Number of its stage.
+    stage: usize,
+    /// Its stage is going on.
+    active: bool,
+    /// Its stage is over.
+    past: bool,
+}
+
+/// The stage that is going on.
+#[derive(Debug, Clone)]
+struct Active {
+    number: usize,
+    nodes: Vec<Node>,
+    /// Tasks of it that are not final.
+    open: usize,
+    landed: Vec<Node>,
+    /// Members whose first try failed; when that is all of two or more, the rest goes one at a time.
+    first_failed: usize,
+    serial: bool,
+}
+
+/// What is known of a run.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state in disguise")]
+pub struct RunState {
+    policy: Policy,
+    now: Millis,
+    tasks: Vec<Task>,
+    stages: VecDeque<Stage>,
+    active: Option<Active>,
+    /// First tries before others, then index order.
+    ready: BTreeSet<(bool, usize, Node)>,
+    ended: BTreeSet<(usize, Node)>,
+    passed: BTreeSet<(usize, Node)>,
+    landing: VecDeque<Node>,
+    landing_now: Option<Node>,
+    verifying: Option<Node>,
+    running: usize,
+    timers: BTreeSet<(Millis, Node)>,
+    paused: bool,
+    halt: Option<Halt>,
+    asked: bool,
+    /// A stage ended with something that did not land.
+    broken: bool,
+    finished: bool,
+}
+
+impl RunState {
+    /// A run at its beginning. `tasks` are the nodes 0, 1, 2 ... with what an earlier run that was killed left of them;
+    /// `stages` names each node once. Begin it with [`Event::Next`].
+    #[must_use]
+    pub fn new(policy: Policy, tasks: Vec<(TaskSpec, Seed)>, stages: Vec<Stage>) -> Self {
+        let mut state = Self {
+            policy,
+            now: 0,
+            tasks: Vec::with_capacity(tasks.len()),
+            stages: stages.into(),
+            active: None,
+            ready: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            passed: BTreeSet::new(),
+            landing: VecDeque::new(),
+            landing_now: None,
+            verifying: None,
+            running: 0,
+            timers: BTreeSet::new(),
+            paused: false,
+            halt: None,
+            asked: true,
+            broken: false,
+            finished: false,
+        };
+        for (spec, seed) in tasks {
+            state.tasks.push(Task::new(spec, seed));
+        }
+        state.relink();
+        state
+    }
+
+    /// Where a task is.
+    #[must_use]
+    pub fn phase(&self, node: Node) -> Phase {
+        self.tasks[node].phase
+    }
+
+    /// Tries of a task so far, this run's and those of the run it goes on with.
+    #[must_use]
+    pub fn tries(&self, node: Node) -> u32 {
+        self.tasks[node].seed.tries
+    }
+
+    /// What does the work of a task.
+    #[must_use]
+    pub fn kind(&self, node: Node) -> Kind {
+        self.tasks[node].spec.kind
+    }
+
+    /// How many tasks the run has known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether the run never had a task.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Executors that run now.
+    #[must_use]
+    pub const fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Whether nothing new is started until a person says so.
+    #[must_use]
+    pub const fn paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Why the run is stopping, if it is.
+    #[must_use]
+    pub const fn halt(&self) -> Option<Halt> {
+        self.halt
+    }
+
+    /// When [`Event::Wake`] is wanted.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Millis> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn step(&mut self, now: Millis, event: Event) -> Vec<Effect> {
+        let mut fx = Vec::new();
+        if self.finished {
+            return fx;
+        }
+        self.now = self.now.max(now);
+        match event {
+            Event::Next => self.asked = false,
+            Event::Replan(replan) => self.replan(*replan, &mut fx),
+            Event::Ended { node, result } => self.executor_ended(node, result, &mut fx),
+            Event::Verified { node, result } => self.verified(node, result, &mut fx),
+            Event::Landed { node, result } => self.landed(node, result, &mut fx),
+            Event::Wake => {}
+            Event::Steer(steer) => self.steer(steer, &mut fx),
+            Event::Halt(halt) => self.halt_now(halt, &mut fx),
+        }
+        self.wake(&mut fx);
+        self.pump(&mut fx);
+        fx
+    }
+
+    // ---- what can go on now -------------------------------------------------------------------------------------
+
+    /// Does everything that can be done now.
+    fn pump(&mut self, fx: &mut Vec<Effect>) {
+        loop {
+            if self.halt.is_some() {
+                return self.wind_down(fx);
+            }
+            if self.active.is_none() && !self.next_stage(fx) {
+                return;
+            }
+            self.start_ready(fx);
+            self.verify_next(fx);
+            self.land_next(fx);
+            if !self.end_stage(fx) {
+                return;
+            }
+        }
+    }
+
+    /// Begins the next stage with something left in it; false while there is nothing to begin.
+    fn next_stage(&mut self, fx: &mut Vec<Effect>) -> bool {
+        if self.asked {
+            return false;
+        }
+        if self.broken && !self.policy.keep_going {
+            self.finish(Finish::Done, fx);
+            return false;
+        }
+        while let Some(stage) = self.stages.pop_front() {
+            let open: Vec<Node> =
+                stage.nodes.iter().copied().filter(|node| !self.tasks[*node].phase.is_final()).collect();
+            for node in &stage.nodes {
+                self.tasks[*node].past = true;
+            }
+            if open.is_empty() {
+                continue;
+            }
+            fx.push(Effect::StageBegin { number: stage.number, nodes: open.clone() });
+            for node in &open {
+                let task = &mut self.tasks[*node];
+                (task.active, task.past, task.stage) = (true, false, stage.number);
+            }
+            self.active = Some(Active {
+                number: stage.number,
+                open: open.len(),
+                nodes: open.clone(),
+                landed: Vec::new(),
+                first_failed: 0,
+                serial: false,
+            });
+            for node in open {
+                self.enter(node, fx);
+            }
+            return true;
+        }
+        self.finish(Finish::Done, fx);
+        false
+    }
+
+    /// A task's stage began, or what it waited for is there.
+    fn enter(&mut self, node: Node, fx: &mut Vec<Effect>) {
+        let task = &mut self.tasks[node];
+        if !task.active || task.phase != Phase::Waiting || task.unmet > 0 {
+            return;
+        }
+        if task.seed.passed {
+            self.pass(node, fx);
+        } else {
+            task.phase = Phase::Ready;
+            self.ready.insert((task.seed.tries > 0, task.spec.index, node));
+        }
+    }
+
+    fn limit(&self) -> usize {
+        if self.active.as_ref().is_some_and(|active| active.serial) { 1 } else { self.policy.max_parallel.max(1) }
+    }
+
+    fn start_ready(&mut self, fx: &mut Vec<Effect>) {
+        // A batch lands in a tree that nobody works in; tasks that land one by one do so beside the others.
+        let landing = (self.landing_now.is_some() || !self.landing.is_empty()) && !self.policy.land_each;
+        while !self.paused && !landing && self.verifying.is_none() && self.running < self.limit() {
+            let Some((_, _, node)) = self.ready.pop_first() else { return };
+            let now = self.now;
+            let task = &mut self.tasks[node];
+            task.seed.tries += 1;
+            task.seed.attempts += 1;
+            task.used = 0;
+            let verify_first = match task.spec.kind {
+                Kind::Parent | Kind::Verify { executor: false } => true,
+                Kind::Verify { executor: true } => !task.seed.failed,
+                Kind::Run | Kind::Exec => false,
+            };
+            if verify_first {
+                task.phase = Phase::Ended;
+                self.ended.insert((task.spec.index, node));
+            } else {
+                task.phase = Phase::Running;
+                task.started = now;
+                self.running += 1;
+                let timeout = task.budget();
+                fx.push(Effect::Start { node, attempt: task.seed.tries, timeout });
+            }
+        }
+    }
+
+    /// Executors share the tree: a Verify runs when none of them does and none can be started.
+    fn verify_next(&mut self, fx: &mut Vec<Effect>) {
+        if self.running > 0 || self.verifying.is_some() || self.landing_now.is_some() {
+            return;
+        }
+        if let Some((_, node)) = self.ended.pop_first() {
+            let task = &mut self.tasks[node];
+            task.phase = Phase::Verifying;
+            task.started = self.now;
+            self.verifying = Some(node);
+            let timeout = task.budget().saturating_sub(task.used);
+            fx.push(Effect::Verify { node, attempt: task.seed.tries, timeout });
+        }
+    }
+
+    /// Whether a task can still go on without anything landing first.
+    fn busy(&self) -> bool {
+        self.running > 0 || self.verifying.is_some() || !self.ended.is_empty() || !self.ready.is_empty()
+    }
+
+    fn land_next(&mut self, fx: &mut Vec<Effect>) {
+        if self.landing_now.is_some() {
+            return;
+        }
+        if self.landing.is_empty() && !self.passed.is_empty() {
+            let all_passed = self.active.as_ref().is_some_and(|active| active.open == self.passed.len());
+            let stuck = !self.busy() && self.timers.is_empty();
+            if self.policy.land_each || all_passed || stuck || self.halt.is_some() {
+                self.landing = std::mem::take(&mut self.passed).into_iter().map(|(_, node)| node).collect();
+                fx.push(Effect::Landing { nodes: self.landing.iter().copied().collect() });
+            }
+        }
+        if let Some(node) = self.landing.pop_front() {
+            self.tasks[node].phase = Phase::Landing;
+            self.landing_now = Some(node);
+            fx.push(Effect::Land { node });
+        }
+    }
+
+    /// Ends the stage if it is over; true if another may begin.
+    fn end_stage(&mut self, fx: &mut Vec<Effect>) -> bool {
+        let Some(active) = &self.active else { return false };
+        if active.open > 0 {
+            let idle = !self.busy() && self.timers.is_empty() && self.landing_now.is_none() && self.passed.is_empty();
+            if idle {
+                let waits = |node: &Node| {
+                    let unmet = |need: &&Need| !self.met(**need);
+                    (*node, self.tasks[*node].spec.needs.iter().filter(unmet).map(|need| need.node).collect())
+                };
+                let open = |node: &&Node| !self.tasks[**node].phase.is_final();
+                let waiting = active.nodes.iter().filter(open).map(waits).collect();
+                self.finish(Finish::Deadlock(waiting), fx);
+            }
+            return false;
+        }
+        self.close_stage(fx);
+        self.asked = true;
+        fx.push(Effect::NextStage);
+        true
+    }
+
+    fn close_stage(&mut self, fx: &mut Vec<Effect>) {
+        let Some(active) = self.active.take() else { return };
+        let mut failed = Vec::new();
+        for node in active.nodes {
+            let task = &mut self.tasks[node];
+            (task.active, task.past) = (false, true);
+            if task.phase != Phase::Done {
+                failed.push(node);
+            }
+            self.broken |= matches!(task.phase, Phase::Failed | Phase::Blocked);
+        }
+        fx.push(Effect::StageEnd { number: active.number, landed: active.landed, failed });
+    }
+
+    /// A stopping run: waits for what runs, lands what passed, and ends.
+    fn wind_down(&mut self, fx: &mut Vec<Effect>) {
+        let Some(halt) = self.halt else { return };
+        if self.running > 0 || self.verifying.is_some() || self.landing_now.is_some() {
+            return;
+        }
+        while let Some((_, node)) = self.ended.pop_first() {
+            self.close(node, Phase::Cancelled, fx);
+        }
+        if matches!(halt, Halt::Conflict | Halt::Fatal) {
+            // Landing is what went wrong: what passed is known from the journal and lands in the next run.
+            self.landing.clear();
+            self.passed.clear();
+        }
+        self.land_next(fx);
+        if self.landing_now.is_none() {
+            self.close_stage(fx);
+            self.finish(Finish::Halted(halt), fx);
+        }
+    }
+
+    fn finish(&mut self, finish: Finish, fx: &mut Vec<Effect>) {
+        self.finished = true;
+        fx.push(Effect::Finish(finish));
+    }
+
+    // ---- what happened to a task --------------------------------------------------------------------------------
+
+    fn executor_ended(&mut self, node: Node, result: Result<(), Failure>, fx: &mut Vec<Effect>) {
+        let now = self.now;
+        let task = &mut self.tasks[node];
+        if task.phase != Phase::Running {
+            return;
+        }
+        self.running -= 1;
+        task.used = now.saturating_sub(task.started);
+        match result {
+            Ok(()) if task.stopping == Some(Stopping::Skip) => self.close(node, Phase::Skipped, fx),
+            Ok(()) if task.spec.verify => {
+                task.phase = Phase::Ended;
+                self.ended.insert((task.spec.index, node));
+            }
+            Ok(()) => self.pass(node, fx),
+            Err(failure) => self.failed(node, failure, fx),
+        }
+    }
+
+    fn verified(&mut self, node: Node, result: Result<(), Failure>, fx: &mut Vec<Effect>) {
+        if self.verifying != Some(node) {
+            return;
+        }
+        self.verifying = None;
+        match result {
+            Ok(()) if self.tasks[node].stopping == Some(Stopping::Skip) => self.close(node, Phase::Skipped, fx),
+            Ok(()) => self.pass(node, fx),
+            Err(failure) => self.failed(node, failure, fx),
+        }
+    }
+
+    fn pass(&mut self, node: Node, fx: &mut Vec<Effect>) {
+        let task = &mut self.tasks[node];
+        task.phase = Phase::Passed;
+        task.strikes = 0;
+        self.passed.insert((task.spec.index, node));
+        fx.push(Effect::Passed { node });
+        if !self.policy.land_each {
+            self.release(node, fx);
+        }
+    }
+
+    /// A try failed: stopped, once more, or for good.
+    fn failed(&mut self, node: Node, failure: Failure, fx: &mut Vec<Effect>) {
+        let task = &mut self.tasks[node];
+        match task.stopping.take() {
+            Some(Stopping::Skip) => return self.close(node, Phase::Skipped, fx),
+            Some(Stopping::Halt) => return self.close(node, Phase::Cancelled, fx),
+            None => {}
+        }
+        if failure.code == Code::Timeout {
+            task.seed.timeouts += 1;
+        }
+        task.seed.passed = false;
+        task.seed.failed = true;
+        if task.seed.attempts == 1 && failure.code != Code::RateLimited && !self.policy.land_each {
+            self.first_try_failed();
+        }
+        let task = &mut self.tasks[node];
+        let attempt = task.seed.tries;
+        let salt = (node as u64) << 20 | u64::from(attempt);
+        let max = task.spec.max_attempts;
+        match self.policy.after(&failure, task.spec.kind, max, task.seed, task.strikes, salt) {
+            Next::Fail => {
+                fx.push(Effect::Fail { node, attempt, failure });
+                self.close(node, Phase::Failed, fx);
+            }
+            Next::Retry { delay, counted } => {
+                if !counted {
+                    task.seed.attempts -= 1;
+                }
+                task.strikes = if delay > 0 { task.strikes + 1 } else { 0 };
+                task.phase = if delay > 0 { Phase::Backoff } else { Phase::Waiting };
+                if delay > 0 {
+                    self.timers.insert((self.now + delay, node));
+                }
+                fx.push(Effect::Retry { node, attempt, failure, delay, counted });
+                self.enter(node, fx);
+            }
+        }
+    }
+
+    /// When every first try of a batch failed, the cause is likely to be common: the rest goes one at a time.
+    fn first_try_failed(&mut self) {
+        if let Some(active) = &mut self.active {
+            active.first_failed += 1;
+            active.serial = active.first_failed == active.nodes.len() && active.first_failed > 1;
+        }
+    }
+
+    fn landed(&mut self, node: Node, result: Result<(), Failure>, fx: &mut Vec<Effect>) {
+        if self.landing_now != Some(node) {
+            return;
+        }
+        self.landing_now = None;
+        match result {
+            Ok(()) => {
+                if let Some(active) = &mut self.active {
+                    active.landed.push(node);
+                }
+                self.close(node, Phase::Done, fx);
+            }
+            Err(failure) if failure.code == Code::Conflict => {
+                // In one shared tree that is a person's uncommitted change: it stays passed and lands in a later run.
+                self.tasks[node].phase = Phase::Passed;
+                self.halt_now(Halt::Conflict, fx);
+            }
+            Err(failure) => {
+                self.withdraw(node, fx);
+                self.failed(node, failure, fx);
+            }
+        }
+    }
+
+    /// What builds on a task that could not land after all waits for it again.
+    fn withdraw(&mut self, node: Node, fx: &mut Vec<Effect>) {
+        if !std::mem::replace(&mut self.tasks[node].released, false) {
+            return;
+        }
+        for at in 0..self.tasks[node].dependents.len() {
+            let (dependent, blocks) = self.tasks[node].dependents[at];
+            let task = &mut self.tasks[dependent];
+            task.unmet += 1;
+            if task.phase == Phase::Ready {
+                task.phase = Phase::Waiting;
+                self.unqueue(dependent);
+            } else if blocks && task.phase == Phase::Passed {
+                task.phase = Phase::Waiting;
+                task.seed.passed = false;
+                task.seed.attempts -= 1;
+                let failure = Failure::new(Code::CommitFailed, "builds on a task whose commit was refused");
+                fx.push(Effect::Retry { node: dependent, attempt: task.seed.tries, failure, delay: 0, counted: false });
+                self.landing.retain(|other| *other != dependent);
+                self.withdraw(dependent, fx);
+            }
+        }
+    }
+
+    /// A task is final; tells what waits for it.
+    fn close(&mut self, node: Node, phase: Phase, fx: &mut Vec<Effect>) {
+        let task = &mut self.tasks[node];
+        task.phase = phase;
+        task.stopping = None;
+        if let (true, Some(active)) = (task.active, &mut self.active) {
+            active.open -= 1;
+        }
+        match phase {
+            Phase::Done => self.release(node, fx),
+            Phase::Skipped => fx.push(Effect::Skip { node }),
+            Phase::Cancelled => fx.push(Effect::Cancel { node }),
+            _ => {}
+        }
+        // With a run that ends nothing is blocked: it is open, as before. What is gone from the list blocks nothing.
+        if matches!(phase, Phase::Failed | Phase::Blocked | Phase::Skipped) {
+            self.refuse(node, fx);
+        }
+    }
+
+    /// Others may build on it now.
+    fn release(&mut self, node: Node, fx: &mut Vec<Effect>) {
+        if std::mem::replace(&mut self.tasks[node].released, true) {
+            return;
+        }
+        for at in 0..self.tasks[node].dependents.len() {
+            let (dependent, _) = self.tasks[node].dependents[at];
+            self.tasks[dependent].unmet -= 1;
+            self.enter(dependent, fx);
+        }
+    }
+
+    /// It will not land: what only goes after it may start, what needs it is blocked, and so on from there.
+    fn refuse(&mut self, node: Node, fx: &mut Vec<Effect>) {
+        for at in 0..self.tasks[node].dependents.len() {
+            let (dependent, blocks) = self.tasks[node].dependents[at];
+            let task = &mut self.tasks[dependent];
+            if !blocks {
+                task.unmet -= 1;
+                self.enter(dependent, fx);
+            } else if matches!(task.phase, Phase::Waiting | Phase::Backoff) {
+                self.unqueue(dependent);
+                fx.push(Effect::Block { node: dependent, by: self.missing(dependent) });
+                self.close(dependent, Phase::Blocked, fx);
+            }
+        }
+    }
+
+    /// Which of a task's dependencies will not land.
+    fn missing(&self, node: Node) -> Vec<Node> {
+        let lost = |need: &&Need| {
+            let phase = self.tasks[need.node].phase;
+            need.blocks && phase.is_final() && phase != Phase::Done
+        };
+        self.tasks[node].spec.needs.iter().filter(lost).map(|need| need.node).collect()
+    }
+
+    fn met(&self, need: Need) -> bool {
+        let task = &self.tasks[need.node];
+        task.released || (!need.blocks && task.phase.is_final())
+    }
+
+    fn wake(&mut self, fx: &mut Vec<Effect>) {
+        while let Some((at, node)) = self.timers.first().copied() {
+            if at > self.now {
+                return;
+            }
+            self.timers.pop_first();
+            self.tasks[node].phase = Phase::Waiting;
+            self.enter(node, fx);
+        }
+    }
+
+    // ---- what a person wants ------------------------------------------------------------------------------------
+
+    fn steer(&mut self, steer: Steer, fx: &mut Vec<Effect>) {
+        match steer {
+            Steer::Pause => self.paused = true,
+            Steer::Resume => self.paused = false,
+            Steer::Skip(node) => self.skip(node, fx),
+            Steer::Retry(node) => self.retry(node, fx),
+        }
+    }
+
+    fn skip(&mut self, node: Node, fx: &mut Vec<Effect>) {
+        let task = &mut self.tasks[node];
+        match task.phase {
+            Phase::Running | Phase::Verifying => {
+                task.stopping = Some(Stopping::Skip);
+                fx.push(Effect::Stop { node });
+            }
+            Phase::Waiting | Phase::Ready | Phase::Backoff | Phase::Ended => {
+                self.unqueue(node);
+                self.close(node, Phase::Skipped, fx);
+            }
+            _ => {}
+        }
+    }
+
+    fn unqueue(&mut self, node: Node) {
+        let index = self.tasks[node].spec.index;
+        self.ready.remove(&(false, index, node));
+        self.ready.remove(&(true, index, node));
+        self.ended.remove(&(index, node));
+        self.timers.retain(|(_, other)| *other != node);
+    }
+
+    /// Tries a task again from its first attempt, and gives what it blocked another chance.
+    fn retry(&mut self, node: Node, fx: &mut Vec<Effect>) {
+        match self.tasks[node].phase {
+            Phase::Backoff => {
+                self.unqueue(node);
+                self.tasks[node].phase = Phase::Waiting;
+                self.enter(node, fx);
+            }
+            // With something it needs lost, it would only be blocked: that one is to be tried again.
+            Phase::Failed | Phase::Skipped if self.missing(node).is_empty() => {
+                let mut again = BTreeSet::new();
+                self.revive(node, &mut again);
+                let number = self.tasks[node].stage;
+                let mut late = Vec::new();
+                for (_, node) in again {
+                    if self.tasks[node].phase == Phase::Waiting && self.tasks[node].past {
+                        self.tasks[node].past = false;
+                        late.push(node);
+                    }
+                    fx.push(Effect::Unblock { node });
+                    self.enter(node, fx);
+                }
+                self.broken = self.tasks.iter().any(|task| matches!(task.phase, Phase::Failed) && task.past);
+                if !late.is_empty() {
+                    self.stages.push_front(Stage { number, nodes: late });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn revive(&mut self, node: Node, again: &mut BTreeSet<(usize, Node)>) {
+        let task = &mut self.tasks[node];
+        (task.phase, task.seed, task.strikes) = (Phase::Waiting, Seed::default(), 0);
+        again.insert((task.spec.index, node));
+        if let (true, Some(active)) = (task.active, &mut self.active) {
+            active.open += 1;
+        }
+        // What only went after it has gone on without it, and waits no more.
+        let (needing, after): (Vec<_>, Vec<_>) = task.dependents.drain(..).partition(|(_, blocks)| *blocks);
+        task.dependents.clone_from(&needing);
+        for (dependent, _) in after {
+            self.tasks[dependent].spec.needs.retain(|need| need.node != node || need.blocks);
+        }
+        for (dependent, _) in needing {
+            if self.tasks[dependent].phase == Phase::Blocked && self.missing(dependent).is_empty() {
+                self.revive(dependent, again);
+            }
+            self.recount(dependent);
+        }
+        self.recount(node);
+    }
+
+    fn recount(&mut self, node: Node) {
+        self.tasks[node].unmet = self.tasks[node].spec.needs.iter().filter(|need| !self.met(**need)).count();
+    }
+
+    fn halt_now(&mut self, halt: Halt, fx: &mut Vec<Effect>) {
+        let first = self.halt.is_none();
+        self.halt = self.halt.max(Some(halt));
+        if !first {
+            return;
+        }
+        let Some(active) = &self.active else { return };
+        for node in &active.nodes {
+            let task = &mut self.tasks[*node];
+            if matches!(task.phase, Phase::Running | Phase::Verifying) {
+                task.stopping = Some(Stopping::Halt);
+                fx.push(Effect::Stop { node: *node });
+            }
+        }
+    }
+
+    // ---- a new reading of the list ------------------------------------------------------------------------------
+
+    fn replan(&mut self, replan: Replan, fx: &mut Vec<Effect>) {
+        self.asked = false;
+        for (node, spec) in replan.specs {
+            if node == self.tasks.len() {
+                self.tasks.push(Task::new(spec, Seed::default()));
+            } else if matches!(self.tasks[node].phase, Phase::Waiting | Phase::Blocked) {
+                self.tasks[node].spec = spec;
+            } else if self.tasks[node].phase.is_final() {
+                // Named again although it was final: a person opened its box, or asks for it anew.
+                let past = self.tasks[node].past;
+                self.tasks[node] = Task::new(spec, Seed::default());
+                self.tasks[node].past = past;
+            }
+        }
+        let not_begun = |phase| matches!(phase, Phase::Waiting | Phase::Ready | Phase::Backoff);
+        for node in replan.done {
+            if not_begun(self.tasks[node].phase) {
+                self.unqueue(node);
+                self.close(node, Phase::Done, fx);
+            }
+        }
+        self.stages = replan.stages.into();
+        if self.active.is_some() {
+            // Graph mode, in the middle of its one stage: what is new joins it, what is gone leaves it.
+            let listed: BTreeSet<Node> = self.stages.drain(..).flat_map(|stage| stage.nodes).collect();
+            let known = self.active.as_ref().map(|active| active.nodes.clone()).unwrap_or_default();
+            for node in known {
+                if not_begun(self.tasks[node].phase) && self.tasks[node].active && !listed.contains(&node) {
+                    self.unqueue(node);
+                    self.close(node, Phase::Removed, fx);
+                }
+            }
+            for node in listed {
+                let task = &mut self.tasks[node];
+                if task.phase == Phase::Waiting && !task.active {
+                    task.active = true;
+                    if let Some(active) = &mut self.active {
+                        active.open += 1;
+                        if !active.nodes.contains(&node) {
+                            active.nodes.push(node);
+                        }
+                    }
+                }
+            }
+        }
+        self.relink();
+        for node in self.active.as_ref().map(|active| active.nodes.clone()).unwrap_or_default() {
+            self.enter(node, fx);
+        }
+    }
+
+    /// Works out anew what waits for what.
+    fn relink(&mut self) {
+        for task in &mut self.tasks {
+            task.dependents.clear();
+        }
+        for node in 0..self.tasks.len() {
+            for at in 0..self.tasks[node].spec.needs.len() {
+                let need = self.tasks[node].spec.needs[at];
+                self.tasks[need.node].dependents.push((node, need.blocks));
+            }
+            self.recount(node);
+        }
+    }
+}
+
+impl Task {
+    fn new(spec: TaskSpec, seed: Seed) -> Self {
+        Self {
+            spec,
+            phase: Phase::Waiting,
+            seed,
+            strikes: 0,
+            unmet: 0,
+            dependents: Vec::new(),
+            released: false,
+            started: 0,
+            used: 0,
+            stopping: None,
+            stage: 0,
+            active: false,
+            past: false,
+        }
+    }
+
+    /// How long this try may take: twice the time after one that ran into its limit.
+    fn budget(&self) -> Millis {
+        self.spec.timeout.saturating_mul(1 << self.seed.timeouts.min(1))
+    }
+}

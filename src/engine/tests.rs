@@ -1,0 +1,730 @@
+//! The engine against a world of dice: random plans, durations, failures, steering, halts, and a crash at every point
+//! of what a journal would hold. A run is replayed from its number alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+
+/// `SplitMix64`.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    fn below(&mut self, n: u64) -> u64 {
+        self.roll() % n
+    }
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// What a journal keeps of a run.
+#[derive(Debug, Clone, PartialEq)]
+enum Fact {
+    Started(Node),
+    Uncounted(Node),
+    TimedOut(Node),
+    Failed(Node),
+    Passed(Node),
+    Landed(Node),
+}
+
+struct World {
+    number: u64,
+    policy: Policy,
+    specs: Vec<TaskSpec>,
+    stages: Vec<Vec<Node>>,
+    /// How bad the world is: one in so many tries fails; 0 for never.
+    bad: u64,
+}
+
+fn world(number: u64) -> World {
+    let mut dice = Dice(number);
+    let count = 1 + dice.below(9) as usize;
+    let land_each = dice.one_in(3);
+    let mut stages: Vec<Vec<Node>> = Vec::new();
+    for node in 0..count {
+        if stages.is_empty() || (!land_each && dice.one_in(3)) {
+            stages.push(Vec::new());
+        }
+        stages.last_mut().unwrap().push(node);
+    }
+    let specs = (0..count)
+        .map(|node| {
+            let kind = match dice.below(10) {
+                0 => Kind::Verify { executor: dice.one_in(2) },
+                1 => Kind::Run,
+                2 => Kind::Parent,
+                _ => Kind::Exec,
+            };
+            let needs = (0..node).filter(|_| dice.one_in(5)).collect::<Vec<_>>();
+            TaskSpec {
+                index: node,
+                kind,
+                verify: matches!(kind, Kind::Verify { .. } | Kind::Parent) || dice.one_in(2),
+                max_attempts: 1 + dice.below(4) as u32,
+                timeout: 1000,
+                needs: needs.into_iter().map(|node| Need { node, blocks: dice.one_in(2) }).collect(),
+            }
+        })
+        .collect();
+    let policy = Policy {
+        max_parallel: 1 + dice.below(4) as usize,
+        keep_going: dice.one_in(2),
+        land_each,
+        backoff: 10,
+        backoff_max: 100,
+        seed: number,
+    };
+    World { number, policy, specs, stages, bad: [0, 2, 4, 8][dice.below(4) as usize] }
+}
+
+impl World {
+    /// What the try of a task comes to, at one of its three places: the same whenever it is asked.
+    fn outcome(&self, node: Node, attempt: u32, place: u64) -> Result<(), Failure> {
+        let mut dice = Dice(self.number ^ ((node as u64) << 32) ^ (u64::from(attempt) << 8) ^ place);
+        if self.bad == 0 || !dice.one_in(self.bad) {
+            return Ok(());
+        }
+        let code = match (place, dice.below(6)) {
+            (0, 0) if attempt < 4 => Code::RateLimited,
+            (0, 1) => Code::Timeout,
+            (0, _) => Code::Crash,
+            (1, _) => Code::VerifyFailed,
+            _ => Code::CommitFailed,
+        };
+        Err(Failure::new(code, "dice"))
+    }
+}
+
+/// What is done to a run from outside.
+#[derive(Default, Clone)]
+struct Meddling {
+    /// Seed of the durations.
+    timing: u64,
+    /// Events at which a person does something, by count of events.
+    steer: BTreeMap<usize, Event>,
+    /// The runner dies after so many facts.
+    crash_after: Option<usize>,
+}
+
+struct Seat<'a> {
+    world: &'a World,
+    state: RunState,
+    facts: Vec<Fact>,
+    landed: Vec<Node>,
+    running: BTreeSet<Node>,
+    verifying: Option<Node>,
+    queue: BTreeMap<(Millis, u64), Event>,
+    stopped: BTreeSet<Node>,
+    passed: BTreeSet<Node>,
+    failed: BTreeSet<Node>,
+    blocked: BTreeSet<Node>,
+    skipped: BTreeSet<Node>,
+    /// Final at some time without having landed: what only goes after it need not wait any more.
+    over_once: BTreeSet<Node>,
+    finish: Option<Finish>,
+}
+
+fn seeds(world: &World, facts: &[Fact]) -> Vec<(TaskSpec, Seed)> {
+    let mut seeds = vec![Seed::default(); world.specs.len()];
+    for fact in facts {
+        match fact {
+            Fact::Started(node) => {
+                seeds[*node].tries += 1;
+                seeds[*node].attempts += 1;
+            }
+            Fact::Uncounted(node) => seeds[*node].attempts -= 1,
+            Fact::TimedOut(node) => seeds[*node].timeouts += 1,
+            Fact::Failed(node) => (seeds[*node].failed, seeds[*node].passed) = (true, false),
+            Fact::Passed(node) => seeds[*node].passed = true,
+            Fact::Landed(_) => {}
+        }
+    }
+    world.specs.iter().cloned().zip(seeds).collect()
+}
+
+/// Runs a world, or what is left of it, to its end or to its crash, and holds it to the promises on the way.
+fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<Node>, Option<Finish>, BTreeSet<Node>) {
+    let landed: Vec<Node> =
+        before.iter().filter_map(|fact| if let Fact::Landed(node) = fact { Some(*node) } else { None }).collect();
+    let mut tasks = seeds(world, before);
+    for (spec, _) in &mut tasks {
+        spec.needs.retain(|need| !landed.contains(&need.node));
+    }
+    let left = |nodes: &Vec<Node>| nodes.iter().copied().filter(|node| !landed.contains(node)).collect::<Vec<_>>();
+    let stages = world.stages.iter().enumerate();
+    let stages = stages.map(|(at, nodes)| Stage { number: at + 1, nodes: left(nodes) }).collect();
+    let mut seat = Seat {
+        world,
+        state: RunState::new(world.policy.clone(), tasks, stages),
+        facts: before.to_vec(),
+        landed,
+        running: BTreeSet::new(),
+        verifying: None,
+        queue: BTreeMap::new(),
+        stopped: BTreeSet::new(),
+        passed: BTreeSet::new(),
+        failed: BTreeSet::new(),
+        blocked: BTreeSet::new(),
+        skipped: BTreeSet::new(),
+        over_once: BTreeSet::new(),
+        finish: None,
+    };
+    let mut dice = Dice(world.number ^ meddling.timing);
+    let mut next = vec![Event::Next];
+    let (mut now, mut count, mut tick) = (0, 0, 0);
+    while seat.finish.is_none() {
+        count += 1;
+        assert!(count < 5000, "run {} does not end", world.number);
+        let event = if let Some(event) = meddling.steer.get(&count) {
+            event.clone()
+        } else if let Some(event) = next.pop() {
+            event
+        } else {
+            let wake = seat.state.next_wake();
+            match (seat.queue.first_key_value().map(|((at, _), _)| *at), wake) {
+                (Some(at), wake) if wake.is_none_or(|wake| at <= wake) => {
+                    now = at;
+                    seat.queue.pop_first().unwrap().1
+                }
+                (_, Some(wake)) => {
+                    now = wake;
+                    Event::Wake
+                }
+                _ if seat.state.paused() => Event::Steer(Steer::Resume),
+                _ => panic!("run {} waits for nothing", world.number),
+            }
+        };
+        if let Event::Ended { node, .. } = &event {
+            seat.running.remove(node);
+        }
+        for effect in step(&mut seat.state, now, event) {
+            if meddling.crash_after.is_some_and(|limit| seat.facts.len() >= limit) {
+                return (seat.facts, seat.landed, None, seat.failed);
+            }
+            tick += 1;
+            let took = 1 + dice.below(50);
+            match effect {
+                Effect::NextStage => next.push(Event::Next),
+                Effect::Start { node, attempt, timeout } => {
+                    seat.may_start(node);
+                    assert!(timeout == 1000 || timeout == 2000);
+                    seat.facts.push(Fact::Started(node));
+                    seat.running.insert(node);
+                    assert!(seat.running.len() <= world.policy.max_parallel, "run {}: limit", world.number);
+                    let result = world.outcome(node, attempt, 0);
+                    seat.queue.insert((now + took, tick), Event::Ended { node, result });
+                }
+                Effect::Verify { node, attempt, .. } => {
+                    assert!(seat.running.is_empty(), "run {}: verified beside a sibling", world.number);
+                    if seat.facts.iter().filter(|fact| **fact == Fact::Started(node)).count() < attempt as usize {
+                        seat.may_start(node);
+                        seat.facts.push(Fact::Started(node));
+                    }
+                    seat.verifying = Some(node);
+                    let result = world.outcome(node, attempt, 1);
+                    seat.queue.insert((now + took, tick), Event::Verified { node, result });
+                }
+                Effect::Stop { node } => {
+                    seat.stopped.insert(node);
+                }
+                Effect::Passed { node } => {
+                    seat.leave(node);
+                    seat.passed.insert(node);
+                    seat.facts.push(Fact::Passed(node));
+                }
+                Effect::Land { node } => {
+                    assert!(seat.passed.contains(&node), "run {}: landed without passing", world.number);
+                    let result = world.outcome(node, seat.state.tries(node), 2);
+                    if result.is_ok() {
+                        assert!(!seat.landed.contains(&node), "run {}: landed twice", world.number);
+                        seat.landed.push(node);
+                        seat.facts.push(Fact::Landed(node));
+                    }
+                    seat.queue.insert((now + 1, tick), Event::Landed { node, result });
+                }
+                Effect::Retry { node, failure, counted, .. } => {
+                    seat.leave(node);
+                    seat.passed.remove(&node);
+                    seat.facts.push(Fact::Failed(node));
+                    if failure.code == Code::Timeout {
+                        seat.facts.push(Fact::TimedOut(node));
+                    }
+                    if !counted {
+                        seat.facts.push(Fact::Uncounted(node));
+                    }
+                }
+                Effect::Fail { node, .. } => {
+                    seat.leave(node);
+                    seat.passed.remove(&node);
+                    seat.failed.insert(node);
+                    seat.over_once.insert(node);
+                }
+                Effect::Block { node, by } => {
+                    assert!(!by.is_empty(), "run {}: blocked by nothing", world.number);
+                    assert!(by.iter().all(|node| !seat.landed.contains(node)));
+                    seat.blocked.insert(node);
+                    seat.over_once.insert(node);
+                }
+                Effect::Unblock { node } => {
+                    seat.blocked.remove(&node);
+                    seat.failed.remove(&node);
+                    seat.skipped.remove(&node);
+                }
+                Effect::Skip { node } => {
+                    seat.leave(node);
+                    seat.skipped.insert(node);
+                    seat.over_once.insert(node);
+                }
+                Effect::Cancel { node } => seat.leave(node),
+                Effect::Finish(finish) => seat.finish = Some(finish),
+                Effect::StageBegin { nodes, .. } => assert!(!nodes.is_empty()),
+                Effect::Landing { nodes } => assert!(nodes.iter().all(|node| seat.passed.contains(node))),
+                Effect::StageEnd { .. } => {}
+            }
+        }
+        // What was told to stop ends at once.
+        for node in std::mem::take(&mut seat.stopped) {
+            let mine = |event: &Event| matches!(event, Event::Ended { node: other, .. } | Event::Verified { node: other, .. } if *other == node);
+            let Some(at) = seat.queue.iter().find(|(_, event)| mine(event)).map(|(at, _)| *at) else { continue };
+            let result = Err(Failure::new(Code::Cancelled, "stopped"));
+            let event = match seat.queue.remove(&at) {
+                Some(Event::Ended { .. }) => Event::Ended { node, result },
+                _ => Event::Verified { node, result },
+            };
+            seat.queue.insert((now, at.1), event);
+        }
+    }
+    assert!(seat.running.is_empty(), "run {}: over, and something runs", world.number);
+    for node in 0..world.specs.len() {
+        let needs = &world.specs[node].needs;
+        let lost = needs.iter().any(|need| need.blocks && (seat.failed.contains(&need.node)));
+        if seat.landed.contains(&node) && !before.contains(&Fact::Landed(node)) {
+            assert!(!lost, "run {}: {node} landed although what it needs failed", world.number);
+        }
+    }
+    (seat.facts, seat.landed, seat.finish, seat.failed)
+}
+
+impl Seat<'_> {
+    fn leave(&mut self, node: Node) {
+        self.running.remove(&node);
+        if self.verifying == Some(node) {
+            self.verifying = None;
+        }
+    }
+
+    fn may_start(&self, node: Node) {
+        let number = self.world.number;
+        assert!(self.verifying.is_none_or(|other| other == node), "run {number}: started beside a Verify");
+        assert!(!self.landed.contains(&node), "run {number}: {node} runs again after landing");
+        for need in &self.world.specs[node].needs {
+            let there =
+                self.landed.contains(&need.node) || (!self.world.policy.land_each && self.passed.contains(&need.node));
+            let over = self.over_once.contains(&need.node);
+            assert!(there || (!need.blocks && over), "run {number}: {node} before {}", need.node);
+        }
+    }
+}
+
+/// Everything that is held over every random run: `from..to` are its numbers.
+fn hold(from: u64, to: u64) -> usize {
+    let mut runs = 0;
+    for number in from..to {
+        let world = world(number);
+        let (facts, landed, finish, failed) = run(&world, &[], &Meddling::default());
+        runs += 1;
+        assert_eq!(finish, Some(Finish::Done), "run {number}");
+        if world.bad == 0 {
+            assert_eq!(landed.len(), world.specs.len(), "run {number}: all land where nothing fails");
+        }
+        if !world.policy.land_each {
+            let other = Meddling { timing: number.wrapping_mul(31) + 1, ..Meddling::default() };
+            let again = run(&world, &[], &other);
+            runs += 1;
+            assert_eq!((&landed, &failed), (&again.1, &again.3), "run {number}: history depends on timing");
+        }
+        // The runner dies at every point of the journal, and is started again.
+        let mut dice = Dice(!number);
+        let points: Vec<usize> = if number % 8 == 0 {
+            (0..facts.len()).collect()
+        } else {
+            vec![dice.below(facts.len() as u64 + 1) as usize]
+        };
+        for point in points {
+            let crash = Meddling { crash_after: Some(point), ..Meddling::default() };
+            let (kept, _, _, _) = run(&world, &[], &crash);
+            let (facts, landed, finish, _) = run(&world, &kept, &Meddling::default());
+            runs += 1;
+            assert_eq!(finish, Some(Finish::Done), "run {number} after a crash at {point}");
+            let unique: BTreeSet<_> = landed.iter().collect();
+            assert_eq!(unique.len(), landed.len(), "run {number}: landed twice over a crash at {point}");
+            for (node, spec) in world.specs.iter().enumerate() {
+                let counted = facts.iter().filter(|fact| **fact == Fact::Started(node)).count()
+                    - facts.iter().filter(|fact| **fact == Fact::Uncounted(node)).count();
+                // One more than its limit only where the crash came with its last try under way.
+                assert!(counted <= spec.max_attempts as usize + 1, "run {number}: attempts forgotten at {point}");
+            }
+        }
+        // Somebody meddles.
+        let mut steer = BTreeMap::new();
+        for _ in 0..=dice.below(3) {
+            let node = dice.below(world.specs.len() as u64) as usize;
+            let event = match dice.below(8) {
+                0 => Event::Halt(Halt::Interrupt),
+                1 => Event::Halt(Halt::RunTimeout),
+                2 => Event::Steer(Steer::Pause),
+                3 => Event::Steer(Steer::Resume),
+                4 | 5 => Event::Steer(Steer::Skip(node)),
+                _ => Event::Steer(Steer::Retry(node)),
+            };
+            steer.insert(2 + dice.below(20) as usize, event);
+        }
+        let halted = steer.values().any(|event| matches!(event, Event::Halt(_)));
+        let (_, landed, finish, _) = run(&world, &[], &Meddling { steer, ..Meddling::default() });
+        runs += 1;
+        assert!(halted || finish == Some(Finish::Done), "run {number}: {finish:?}");
+        assert_eq!(landed.iter().collect::<BTreeSet<_>>().len(), landed.len());
+    }
+    runs
+}
+
+#[test]
+fn a_hundred_thousand_random_runs_keep_every_promise() {
+    let threads: Vec<_> =
+        (0..2).map(|half| std::thread::spawn(move || hold(half * 13_000, (half + 1) * 13_000))).collect();
+    let runs: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    assert!(runs >= 100_000, "{runs}");
+}
+
+// ---- single promises, told as stories ---------------------------------------------------------------------------------
+
+fn policy(max_parallel: usize) -> Policy {
+    Policy { max_parallel, keep_going: false, land_each: false, backoff: 10, backoff_max: 100, seed: 1 }
+}
+
+fn exec(index: usize) -> TaskSpec {
+    TaskSpec { index, kind: Kind::Exec, verify: false, max_attempts: 3, timeout: 1000, needs: Vec::new() }
+}
+
+fn needing(index: usize, node: Node, blocks: bool) -> TaskSpec {
+    TaskSpec { needs: vec![Need { node, blocks }], ..exec(index) }
+}
+
+fn start(policy: Policy, specs: Vec<TaskSpec>, stages: &[&[Node]]) -> (RunState, Vec<String>) {
+    let specs = specs.into_iter().map(|spec| (spec, Seed::default())).collect();
+    let stages = stages.iter().enumerate().map(|(at, nodes)| Stage { number: at + 1, nodes: nodes.to_vec() }).collect();
+    let mut state = RunState::new(policy, specs, stages);
+    let told = tell(&mut state, 0, Event::Next);
+    (state, told)
+}
+
+/// Effects in a few words.
+fn tell(state: &mut RunState, now: Millis, event: Event) -> Vec<String> {
+    let short = |effect: Effect| match effect {
+        Effect::NextStage => "next?".to_owned(),
+        Effect::StageBegin { number, nodes } => format!("begin {number} {nodes:?}"),
+        Effect::StageEnd { number, landed, failed } => format!("end {number} {landed:?} {failed:?}"),
+        Effect::Start { node, attempt, timeout } => format!("start {node} #{attempt} {timeout}"),
+        Effect::Verify { node, attempt, timeout } => format!("verify {node} #{attempt} {timeout}"),
+        Effect::Stop { node } => format!("stop {node}"),
+        Effect::Passed { node } => format!("passed {node}"),
+        Effect::Landing { nodes } => format!("landing {nodes:?}"),
+        Effect::Land { node } => format!("land {node}"),
+        Effect::Retry { node, failure, delay, .. } => format!("retry {node} {} {delay}", failure.code),
+        Effect::Fail { node, failure, .. } => format!("fail {node} {}", failure.code),
+        Effect::Block { node, by } => format!("block {node} {by:?}"),
+        Effect::Unblock { node } => format!("unblock {node}"),
+        Effect::Skip { node } => format!("skip {node}"),
+        Effect::Cancel { node } => format!("cancel {node}"),
+        Effect::Finish(finish) => format!("finish {finish:?}"),
+    };
+    step(state, now, event).into_iter().map(short).collect()
+}
+
+fn ended(node: Node) -> Event {
+    Event::Ended { node, result: Ok(()) }
+}
+
+fn broke(node: Node, code: Code) -> Event {
+    Event::Ended { node, result: Err(Failure::new(code, "")) }
+}
+
+fn verified(node: Node, good: bool) -> Event {
+    Event::Verified { node, result: if good { Ok(()) } else { Err(Failure::new(Code::VerifyFailed, "")) } }
+}
+
+fn landed(node: Node) -> Event {
+    Event::Landed { node, result: Ok(()) }
+}
+
+#[test]
+fn a_group_is_one_batch_with_a_rolling_pool_and_lands_in_index_order() {
+    let (mut state, told) = start(policy(2), vec![exec(0), exec(1), exec(2), exec(3)], &[&[0, 1, 2], &[3]]);
+    assert_eq!(told, ["begin 1 [0, 1, 2]", "start 0 #1 1000", "start 1 #1 1000"]);
+    assert_eq!(tell(&mut state, 5, ended(1)), ["passed 1", "start 2 #1 1000"], "the next one at once");
+    assert_eq!(state.running(), 2);
+    assert_eq!(tell(&mut state, 6, ended(2)), ["passed 2"]);
+    assert_eq!(tell(&mut state, 7, ended(0)), ["passed 0", "landing [0, 1, 2]", "land 0"]);
+    assert_eq!(tell(&mut state, 8, landed(0)), ["land 1"]);
+    assert_eq!(tell(&mut state, 9, landed(1)), ["land 2"]);
+    assert_eq!(tell(&mut state, 9, landed(2)), ["end 1 [0, 1, 2] []", "next?"]);
+    assert_eq!(tell(&mut state, 9, Event::Next), ["begin 2 [3]", "start 3 #1 1000"]);
+    assert_eq!(tell(&mut state, 10, ended(3)), ["passed 3", "landing [3]", "land 3"]);
+    assert_eq!(tell(&mut state, 11, landed(3)), ["end 2 [3] []", "next?"]);
+    assert_eq!(tell(&mut state, 11, Event::Next), ["finish Done"]);
+    assert!(tell(&mut state, 12, ended(3)).is_empty(), "what comes late changes nothing");
+    assert_eq!((state.phase(3), state.kind(3), state.len(), state.is_empty()), (Phase::Done, Kind::Exec, 4, false));
+}
+
+#[test]
+fn a_task_that_takes_turns_starts_when_the_earlier_one_has_passed() {
+    let mut first = exec(0);
+    first.verify = true;
+    let (mut state, told) = start(policy(3), vec![first, needing(1, 0, false), exec(2)], &[&[0, 1, 2]]);
+    assert_eq!(told, ["begin 1 [0, 1, 2]", "start 0 #1 1000", "start 2 #1 1000"]);
+    assert!(tell(&mut state, 10, ended(0)).is_empty(), "no Verify while a sibling runs");
+    assert_eq!(tell(&mut state, 40, ended(2)), ["passed 2", "verify 0 #1 990"], "with what is left of its time");
+    assert_eq!(tell(&mut state, 50, verified(0, true)), ["passed 0", "start 1 #1 1000"]);
+}
+
+#[test]
+fn failure_is_isolated_and_blocks_what_needs_it() {
+    let specs = vec![
+        TaskSpec { max_attempts: 1, ..exec(0) },
+        needing(1, 0, true),
+        needing(2, 1, true),
+        needing(3, 0, false),
+        exec(4),
+    ];
+    let keep = Policy { keep_going: true, ..policy(3) };
+    let (mut state, told) = start(keep, specs, &[&[0, 1, 3], &[2], &[4]]);
+    assert_eq!(told, ["begin 1 [0, 1, 3]", "start 0 #1 1000"]);
+    let told = tell(&mut state, 1, broke(0, Code::NoChange));
+    assert_eq!(told, ["fail 0 no_change", "block 1 [0]", "block 2 [1]", "start 3 #1 1000"]);
+    assert_eq!(tell(&mut state, 2, ended(3)), ["passed 3", "landing [3]", "land 3"], "its sibling lands");
+    assert_eq!(tell(&mut state, 3, landed(3)), ["end 1 [3] [0, 1]", "next?"]);
+    assert_eq!(tell(&mut state, 3, Event::Next), ["begin 3 [4]", "start 4 #1 1000"], "a stage all blocked is no step");
+}
+
+#[test]
+fn without_keep_going_a_failure_ends_the_run_at_the_end_of_its_stage() {
+    let specs = vec![TaskSpec { max_attempts: 1, ..exec(0) }, exec(1)];
+    let (mut state, _) = start(policy(3), specs, &[&[0], &[1]]);
+    assert_eq!(tell(&mut state, 1, broke(0, Code::NoChange)), ["fail 0 no_change", "end 1 [] [0]", "next?"]);
+    assert_eq!(tell(&mut state, 1, Event::Next), ["finish Done"]);
+    assert_eq!(state.phase(1), Phase::Waiting);
+}
+
+#[test]
+fn a_batch_that_failed_as_a_whole_goes_on_one_at_a_time() {
+    let (mut state, _) = start(policy(3), vec![exec(0), exec(1)], &[&[0, 1]]);
+    assert_eq!(tell(&mut state, 1, broke(0, Code::NoSignal)), ["retry 0 no_signal 0", "start 0 #2 1000"]);
+    assert_eq!(tell(&mut state, 2, broke(1, Code::NoSignal)), ["retry 1 no_signal 0"], "not beside the other");
+    assert_eq!(tell(&mut state, 3, ended(0)), ["passed 0", "start 1 #2 1000"]);
+    // A limit is no failure of a first try, and one task is no batch.
+    let (mut state, _) = start(policy(3), vec![exec(0), exec(1)], &[&[0, 1]]);
+    let _ = tell(&mut state, 1, broke(0, Code::RateLimited));
+    assert_eq!(tell(&mut state, 2, broke(1, Code::NoSignal)), ["retry 1 no_signal 0", "start 1 #2 1000"]);
+}
+
+#[test]
+fn a_timeout_gets_twice_the_time_once() {
+    let (mut state, _) = start(policy(1), vec![exec(0)], &[&[0]]);
+    assert_eq!(tell(&mut state, 1000, broke(0, Code::Timeout)), ["retry 0 timeout 0", "start 0 #2 2000"]);
+    assert_eq!(tell(&mut state, 3000, broke(0, Code::Timeout)), ["fail 0 timeout", "end 1 [] [0]", "next?"]);
+}
+
+#[test]
+fn a_crash_waits_for_its_time() {
+    let (mut state, _) = start(policy(1), vec![exec(0)], &[&[0]]);
+    let told = tell(&mut state, 5, broke(0, Code::Crash));
+    let wake = state.next_wake().unwrap();
+    assert!((8..=10).contains(&(wake - 5)), "{told:?}");
+    assert!(tell(&mut state, wake - 1, Event::Wake).is_empty());
+    assert_eq!(tell(&mut state, wake, Event::Wake), ["start 0 #2 1000"]);
+    assert_eq!(state.next_wake(), None);
+}
+
+#[test]
+fn a_verify_task_brings_in_the_executor_only_when_it_fails() {
+    let verify = |executor| TaskSpec { kind: Kind::Verify { executor }, verify: true, ..exec(0) };
+    let (mut state, told) = start(policy(1), vec![verify(true)], &[&[0]]);
+    assert_eq!(told, ["begin 1 [0]", "verify 0 #1 1000"]);
+    assert_eq!(tell(&mut state, 1, verified(0, false)), ["retry 0 verify_failed 0", "start 0 #2 1000"]);
+    assert_eq!(tell(&mut state, 2, ended(0)), ["verify 0 #2 999"]);
+    assert_eq!(tell(&mut state, 3, verified(0, true)), ["passed 0", "landing [0]", "land 0"]);
+    let once = TaskSpec { max_attempts: 1, ..verify(false) };
+    let (mut state, _) = start(policy(1), vec![once], &[&[0]]);
+    assert_eq!(tell(&mut state, 1, verified(0, false))[0], "fail 0 verify_failed");
+}
+
+#[test]
+fn in_graph_mode_tasks_land_as_they_finish_and_free_what_waits() {
+    let graph = Policy { land_each: true, ..policy(3) };
+    let (mut state, told) = start(graph, vec![exec(0), exec(1), needing(2, 0, true)], &[&[0, 1, 2]]);
+    assert_eq!(told, ["begin 1 [0, 1, 2]", "start 0 #1 1000", "start 1 #1 1000"]);
+    assert_eq!(tell(&mut state, 1, ended(0)), ["passed 0", "landing [0]", "land 0"]);
+    assert_eq!(tell(&mut state, 2, landed(0)), ["start 2 #1 1000"], "beside 1, which still runs");
+}
+
+#[test]
+fn a_deadlock_names_who_waits_for_what() {
+    // Two that wait for each other: the planner refuses such lists, the engine does not rely on it.
+    let (state, told) = start(policy(1), vec![needing(0, 1, true), needing(1, 0, true)], &[&[0, 1]]);
+    assert_eq!(told, ["begin 1 [0, 1]", "finish Deadlock([(0, [1]), (1, [0])])"]);
+    assert_eq!(state.phase(0), Phase::Waiting);
+    // What passed lands before it is said.
+    let specs = vec![exec(0), needing(1, 2, true), needing(2, 1, true)];
+    let (mut state, _) = start(policy(1), specs, &[&[0, 1, 2]]);
+    assert_eq!(tell(&mut state, 1, ended(0)), ["passed 0", "landing [0]", "land 0"]);
+    assert_eq!(tell(&mut state, 2, landed(0)), ["finish Deadlock([(1, [2]), (2, [1])])"]);
+}
+
+#[test]
+fn an_interrupt_stops_what_runs_and_lands_what_passed() {
+    let (mut state, _) = start(policy(2), vec![exec(0), exec(1), exec(2)], &[&[0, 1, 2]]);
+    let _ = tell(&mut state, 1, ended(1));
+    assert_eq!(tell(&mut state, 2, Event::Halt(Halt::Interrupt)), ["stop 0", "stop 2"]);
+    assert!(tell(&mut state, 2, Event::Halt(Halt::Terminate)).is_empty(), "once is enough");
+    assert_eq!(state.halt(), Some(Halt::Terminate), "the stronger reason counts");
+    assert_eq!(tell(&mut state, 3, broke(0, Code::Cancelled)), ["cancel 0"]);
+    // This one had finished before the signal reached it.
+    assert_eq!(tell(&mut state, 3, ended(2)), ["passed 2", "landing [1, 2]", "land 1"]);
+    assert_eq!(tell(&mut state, 4, landed(1)), ["land 2"]);
+    assert_eq!(tell(&mut state, 4, landed(2)), ["end 1 [1, 2] [0]", "finish Halted(Terminate)"]);
+}
+
+#[test]
+fn an_interrupt_between_executor_and_verify_cancels() {
+    let verify = |index| TaskSpec { verify: true, ..exec(index) };
+    let (mut state, _) = start(policy(2), vec![verify(0), verify(1)], &[&[0, 1]]);
+    let _ = tell(&mut state, 1, ended(0));
+    assert_eq!(tell(&mut state, 2, ended(1)), ["verify 0 #1 999"]);
+    assert_eq!(tell(&mut state, 3, Event::Halt(Halt::Interrupt)), ["stop 0"]);
+    let stopped = Event::Verified { node: 0, result: Err(Failure::new(Code::Cancelled, "")) };
+    let told = tell(&mut state, 4, stopped);
+    assert_eq!(told, ["cancel 0", "cancel 1", "end 1 [] [0, 1]", "finish Halted(Interrupt)"]);
+    // Before anything began.
+    let mut state = RunState::new(policy(1), vec![], vec![]);
+    assert_eq!(tell(&mut state, 0, Event::Halt(Halt::Fatal)), ["finish Halted(Fatal)"]);
+}
+
+#[test]
+fn a_conflict_with_a_persons_change_stops_and_keeps_what_passed() {
+    let (mut state, _) = start(policy(2), vec![exec(0), exec(1)], &[&[0, 1]]);
+    let _ = tell(&mut state, 1, ended(0));
+    assert_eq!(tell(&mut state, 1, ended(1))[1], "landing [0, 1]");
+    let conflict = Event::Landed { node: 0, result: Err(Failure::new(Code::Conflict, "")) };
+    assert_eq!(tell(&mut state, 2, conflict), ["end 1 [] [0, 1]", "finish Halted(Conflict)"]);
+    assert_eq!((state.phase(0), state.phase(1)), (Phase::Passed, Phase::Passed));
+}
+
+#[test]
+fn what_builds_on_a_refused_commit_goes_back_too() {
+    let once = TaskSpec { max_attempts: 1, ..exec(0) };
+    let (mut state, _) = start(policy(2), vec![once, needing(1, 0, true)], &[&[0, 1]]);
+    assert_eq!(tell(&mut state, 1, ended(0)), ["passed 0", "start 1 #1 1000"]);
+    assert_eq!(tell(&mut state, 2, ended(1)), ["passed 1", "landing [0, 1]", "land 0"]);
+    let refused = Event::Landed { node: 0, result: Err(Failure::new(Code::CommitFailed, "hook")) };
+    let told = tell(&mut state, 3, refused);
+    let back = "retry 1 commit_failed 0";
+    assert_eq!(told, [back, "fail 0 commit_failed", "block 1 [0]", "end 1 [] [0, 1]", "next?"]);
+}
+
+#[test]
+fn a_person_pauses_skips_and_retries() {
+    let keep = Policy { keep_going: true, ..policy(1) };
+    let specs = vec![TaskSpec { max_attempts: 1, ..exec(0) }, needing(1, 0, true), exec(2), needing(3, 0, false)];
+    let (mut state, _) = start(keep, specs, &[&[0, 3], &[1], &[2]]);
+    assert!(tell(&mut state, 1, Event::Steer(Steer::Pause)).is_empty());
+    let told = tell(&mut state, 2, broke(0, Code::NoSignal));
+    assert_eq!(told, ["fail 0 no_signal", "block 1 [0]"], "3 waits for the pause to end");
+    assert!(state.paused());
+    assert_eq!(tell(&mut state, 3, Event::Steer(Steer::Resume)), ["start 3 #1 1000"]);
+    assert_eq!(tell(&mut state, 4, Event::Steer(Steer::Skip(3))), ["stop 3"]);
+    assert_eq!(tell(&mut state, 5, broke(3, Code::Cancelled)), ["skip 3", "end 1 [] [0, 3]", "next?"]);
+    assert_eq!(tell(&mut state, 5, Event::Next), ["begin 3 [2]", "start 2 #1 1000"], "1 is blocked");
+    assert_eq!(tell(&mut state, 6, Event::Steer(Steer::Retry(0))), ["unblock 0", "unblock 1"]);
+    let _ = tell(&mut state, 7, ended(2));
+    assert_eq!(tell(&mut state, 8, landed(2)), ["end 3 [2] []", "next?"]);
+    assert_eq!(tell(&mut state, 8, Event::Next), ["begin 1 [0, 1]", "start 0 #1 1000"], "from its first attempt");
+    assert!(tell(&mut state, 8, Event::Steer(Steer::Retry(0))).is_empty(), "it runs");
+    assert!(tell(&mut state, 8, Event::Steer(Steer::Skip(2))).is_empty(), "it landed");
+    assert_eq!(tell(&mut state, 9, Event::Steer(Steer::Skip(1))), ["skip 1"]);
+    let told = tell(&mut state, 10, broke(0, Code::Crash));
+    assert_eq!(told[0], "fail 0 crash");
+}
+
+#[test]
+fn a_person_skips_or_hurries_what_waits() {
+    let verify = TaskSpec { verify: true, ..exec(1) };
+    let (mut state, _) = start(policy(2), vec![exec(0), verify, exec(2)], &[&[0, 1, 2]]);
+    let _ = tell(&mut state, 1, broke(0, Code::Crash));
+    assert_eq!(tell(&mut state, 2, Event::Steer(Steer::Retry(0))), [] as [&str; 0], "2 has its place");
+    assert_eq!(tell(&mut state, 3, ended(2)), ["passed 2", "start 0 #2 1000"], "no backoff any more");
+    let _ = tell(&mut state, 4, ended(1));
+    assert_eq!(tell(&mut state, 5, Event::Steer(Steer::Skip(1))), ["skip 1"], "before its Verify");
+    let _ = tell(&mut state, 6, broke(0, Code::Crash));
+    let told = tell(&mut state, 6, Event::Steer(Steer::Skip(0)));
+    assert_eq!(told, ["skip 0", "landing [2]", "land 2"]);
+    // Stopped too late: the person's word counts all the same.
+    let (mut state, _) = start(policy(1), vec![exec(0), TaskSpec { verify: true, ..exec(1) }], &[&[0, 1]]);
+    let _ = tell(&mut state, 1, Event::Steer(Steer::Skip(0)));
+    assert_eq!(tell(&mut state, 2, ended(0)), ["skip 0", "start 1 #1 1000"]);
+    assert_eq!(tell(&mut state, 3, ended(1)), ["verify 1 #1 999"]);
+    assert_eq!(tell(&mut state, 3, Event::Steer(Steer::Skip(1))), ["stop 1"]);
+    assert_eq!(tell(&mut state, 4, verified(1, true))[0], "skip 1");
+}
+
+#[test]
+fn a_list_that_was_edited_is_planned_anew() {
+    let (mut state, _) = start(policy(1), vec![exec(0), exec(1), exec(2)], &[&[0], &[1], &[2]]);
+    let _ = tell(&mut state, 1, ended(0));
+    assert_eq!(tell(&mut state, 2, landed(0)), ["end 1 [0] []", "next?"]);
+    // 1 was removed, 2 ticked by a person, 3 added before 2, and 0 opened again.
+    let replan = Replan {
+        stages: vec![Stage { number: 1, nodes: vec![0] }, Stage { number: 2, nodes: vec![3] }],
+        specs: vec![(3, exec(1)), (2, exec(2)), (0, exec(0))],
+        done: BTreeSet::from([2]),
+    };
+    let told = tell(&mut state, 3, Event::Replan(Box::new(replan)));
+    assert_eq!(told, ["begin 1 [0]", "start 0 #1 1000"]);
+    let _ = tell(&mut state, 4, ended(0));
+    let _ = tell(&mut state, 4, landed(0));
+    assert_eq!(tell(&mut state, 5, Event::Next), ["begin 2 [3]", "start 3 #1 1000"]);
+    assert_eq!(state.phase(2), Phase::Done);
+}
+
+#[test]
+fn in_graph_mode_an_edit_joins_the_stage_that_goes_on() {
+    let graph = Policy { land_each: true, ..policy(1) };
+    let (mut state, _) = start(graph, vec![exec(0), exec(1), exec(2)], &[&[0, 1, 2]]);
+    let replan = Replan {
+        stages: vec![Stage { number: 1, nodes: vec![0, 2, 3] }],
+        specs: vec![(3, exec(1)), (2, exec(2)), (0, exec(9))],
+        done: BTreeSet::new(),
+    };
+    assert!(tell(&mut state, 1, Event::Replan(Box::new(replan))).is_empty(), "0 keeps what it started with");
+    assert_eq!(state.phase(1), Phase::Removed);
+    let _ = tell(&mut state, 2, ended(0));
+    let told = tell(&mut state, 2, landed(0));
+    assert!(told.is_empty() || told == ["start 3 #1 1000"], "{told:?}");
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_where_it_was() {
+    let seed = Seed { tries: 1, attempts: 1, timeouts: 0, failed: false, passed: true };
+    let tried = Seed { tries: 3, attempts: 2, timeouts: 1, failed: true, passed: false };
+    let specs = vec![(exec(0), seed), (exec(1), tried)];
+    let mut state = RunState::new(policy(2), specs, vec![Stage { number: 1, nodes: vec![0, 1] }]);
+    assert_eq!(tell(&mut state, 0, Event::Next), ["begin 1 [0, 1]", "passed 0", "start 1 #4 2000"]);
+    assert_eq!(tell(&mut state, 1, broke(1, Code::NoChange)), ["fail 1 no_change", "landing [0]", "land 0"]);
+}
