@@ -5,3 +5,6 @@ pub mod process;
 pub mod shell;
 pub mod signals;
 pub mod tree;
+
+#[cfg(test)]
+mod testing;

@@ -203,7 +203,7 @@ mod os {
     use std::os::unix::fs::MetadataExt;
     use std::path::Path;
 
-    use nix::sys::wait::{WaitPidFlag, waitpid};
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     use nix::unistd::{geteuid, getpid, getsid};
 
     use super::{MARK, Pid, Process, Tree, io, trees};
@@ -221,7 +221,14 @@ mod os {
         if !tree.leader_reaped {
             found.extend(stat(tree.leader).filter(|process| !process.zombie));
         }
-        found.extend(orphans(tree));
+        // What died while we looked may have left a child to us that was not in the list yet.
+        let orphans = loop {
+            let (orphans, reaped) = orphans(tree);
+            if !reaped {
+                break orphans;
+            }
+        };
+        found.extend(orphans);
         // Grows while it is walked: each process adds its children.
         let mut next = 0;
         while let Some(process) = found.get(next) {
@@ -238,8 +245,8 @@ mod os {
         found
     }
 
-    /// The children of ours that we did not start and that are this tree's.
-    fn orphans(tree: &Tree) -> Vec<Process> {
+    /// The children of ours that we did not start and that are this tree's; and whether any were reaped meanwhile.
+    fn orphans(tree: &Tree) -> (Vec<Process>, bool) {
         let ours = getpid().as_raw();
         // The kernel gives orphans to the first thread of the subreaper.
         let listed = fs::read_to_string(format!("/proc/self/task/{ours}/children"));
@@ -250,7 +257,8 @@ mod os {
         let trees = trees();
         let unknown = listed.into_iter().filter(|pid| !trees.contains_key(pid));
         let session = getsid(None).map_or(0, Pid::as_raw);
-        unknown
+        let mut reaped = false;
+        let orphans = unknown
             .filter_map(stat)
             .filter(|process| {
                 let in_group = trees.contains_key(&process.group);
@@ -258,7 +266,7 @@ mod os {
                 if process.zombie {
                     // Never one of our own helpers (git): those stay in our session and in no task's group.
                     if in_group || left_session {
-                        waitpid(Pid::from_raw(process.pid), Some(WaitPidFlag::WNOHANG)).ok();
+                        reaped |= reap(process.pid);
                     }
                     return false;
                 }
@@ -269,7 +277,13 @@ mod os {
                     // It wiped its environment. With nothing else running it can only be of this tree.
                     || (left_session && trees.len() == 1 && !in_group)
             })
-            .collect()
+            .collect();
+        (orphans, reaped)
+    }
+
+    fn reap(pid: i32) -> bool {
+        let status = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+        matches!(status, Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)))
     }
 
     /// Everything alive of this user whose marks have one that begins so, without this process and those above it.
@@ -385,3 +399,6 @@ mod os {
         Vec::new()
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

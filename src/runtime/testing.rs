@@ -1,0 +1,33 @@
+//! What the tests of processes share.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// Waits until a process has written the file.
+pub(crate) async fn await_file(path: &Path) {
+    for _ in 0..10_000 {
+        if fs::metadata(path).is_ok_and(|meta| meta.len() > 0) {
+            return;
+        }
+        // Of the real time, also where tokio's is paused.
+        std::thread::sleep(Duration::from_millis(1));
+        tokio::task::yield_now().await;
+    }
+    panic!("{} was not written", path.display());
+}
+
+/// The process id that a file holds.
+pub(crate) fn pid_in(path: &Path) -> u32 {
+    fs::read_to_string(path).unwrap().trim().parse().unwrap()
+}
+
+/// Whether the process is over and, where it was our child, reaped.
+pub(crate) fn gone(pid: u32) -> bool {
+    !fs::exists(format!("/proc/{pid}")).unwrap()
+}
+
+/// Whether the process is over; whoever is its parent may not have reaped it yet.
+pub(crate) fn ended(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+}
