@@ -1,0 +1,244 @@
+//! One place that starts git: its environment, its input, its limit in time.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::error::Error;
+
+/// Variables that name a repository or a part of one. A hook that called us has them set; neither our git nor an
+/// executor may inherit them.
+pub const REPOSITORY_VARIABLES: &[&str] = &[
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_QUARANTINE_PATH",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+    "GIT_GRAFT_FILE",
+    "GIT_SHALLOW_FILE",
+    "GIT_REFLOG_ACTION",
+    "GIT_INTERNAL_SUPER_PREFIX",
+];
+
+/// Objects are on the disk before a branch points to them.
+pub(super) const DURABLE: [&str; 2] = ["core.fsync=committed", "core.fsyncMethod=batch"];
+
+/// No call of plumbing takes longer, filters included.
+const LIMIT: Duration = Duration::from_secs(300);
+/// How long a call that was told to end may take to clean up its lock files.
+const GRACE: Duration = Duration::from_secs(2);
+/// How much of what git or a hook said is kept.
+const TAIL: usize = 8 * 1024;
+
+/// The program, and the folder it works in.
+#[derive(Debug, Clone)]
+pub(super) struct Git {
+    pub(super) program: PathBuf,
+    pub(super) folder: PathBuf,
+}
+
+impl Git {
+    /// A call of plumbing: paths are literal, messages are git's own English, nothing optional is locked.
+    pub(super) fn call(&self, subcommand: &str) -> Call {
+        self.plumbing(subcommand, &[])
+    }
+
+    /// The same, and what it writes is on the disk when it ends.
+    pub(super) fn durable(&self, subcommand: &str) -> Call {
+        self.plumbing(subcommand, &DURABLE)
+    }
+
+    fn plumbing(&self, subcommand: &str, config: &[&str]) -> Call {
+        let mut call = self.call_for_hooks(subcommand, config);
+        call.command.env("LC_MESSAGES", "C").env("GIT_LITERAL_PATHSPECS", "1").env("GIT_OPTIONAL_LOCKS", "0");
+        // It would beat LC_MESSAGES; what it says about characters still holds.
+        if let Some(all) = std::env::var_os("LC_ALL") {
+            call.command.env_remove("LC_ALL").env("LC_CTYPE", all);
+        }
+        call
+    }
+
+    /// A call whose environment hooks inherit: only what keeps it from asking, and from guessing the repository.
+    pub(super) fn call_for_hooks(&self, subcommand: &str, config: &[&str]) -> Call {
+        let mut command = Command::new(&self.program);
+        for variable in REPOSITORY_VARIABLES {
+            command.env_remove(variable);
+        }
+        command
+            .current_dir(&self.folder)
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_EDITOR", ":")
+            .process_group(0)
+            // No daemon of ours outlives us; and a warning about line ends is no error.
+            .args(["-c", "core.fsmonitor=false", "-c", "core.safecrlf=false", "-c", "gc.auto=0"])
+            .args(config.iter().flat_map(|setting| ["-c", setting]))
+            .arg(subcommand);
+        Call { command, name: subcommand.to_owned(), input: None, limit: LIMIT }
+    }
+}
+
+/// A call that is being put together.
+pub(super) struct Call {
+    command: Command,
+    name: String,
+    input: Option<Vec<u8>>,
+    limit: Duration,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) exit: Option<i32>,
+    pub(super) stdout: Vec<u8>,
+    /// The tail.
+    pub(super) stderr: String,
+}
+
+impl Call {
+    pub(super) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    pub(super) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    pub(super) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// Works on this index file instead of the user's.
+    pub(super) fn index(self, index: &Path) -> Self {
+        self.env("GIT_INDEX_FILE", index)
+    }
+
+    pub(super) fn input(mut self, bytes: Vec<u8>) -> Self {
+        self.input = Some(bytes);
+        self
+    }
+
+    pub(super) fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs it; its exit code is the caller's to judge.
+    pub(super) fn run(self) -> Result<Output, Error> {
+        self.finish(false)
+    }
+
+    /// Runs it with both streams into one file, so that nothing a hook leaves behind can hold it open.
+    pub(super) fn run_merged(self) -> Result<Output, Error> {
+        self.finish(true)
+    }
+
+    /// Runs it and gives what it printed; any exit code but 0 is an error.
+    pub(super) fn ok(self) -> Result<Vec<u8>, Error> {
+        let command = self.name.clone();
+        let output = self.run()?;
+        output.ok(&command)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that starts git")]
+    fn finish(mut self, merged: bool) -> Result<Output, Error> {
+        let program = PathBuf::from(self.command.get_program());
+        let io = |action| {
+            let path = program.clone();
+            move |source| Error::Io { action, path, source }
+        };
+        // A file and no pipe: git may print before it has read everything.
+        let stdin = match self.input.take() {
+            None => Stdio::null(),
+            Some(bytes) => Stdio::from(with_content(&bytes).map_err(io("write the input of"))?),
+        };
+        let mut file = None;
+        if merged {
+            let both = tempfile::tempfile().map_err(io("make a file for the output of"))?;
+            self.command.stdout(both.try_clone().map_err(io("make a file for the output of"))?);
+            self.command.stderr(both.try_clone().map_err(io("make a file for the output of"))?);
+            file = Some(both);
+        } else {
+            self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        let child = self.command.stdin(stdin).spawn().map_err(io("start"))?;
+        let group = Pid::from_raw(child.id().cast_signed());
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || sender.send(child.wait_with_output()));
+        let (ended, late) = match receiver.recv_timeout(self.limit) {
+            Ok(ended) => (ended, false),
+            Err(_) => {
+                // It may be gone by now, which is as good.
+                killpg(group, Signal::SIGTERM).ok();
+                let ended = receiver.recv_timeout(GRACE).or_else(|_| {
+                    killpg(group, Signal::SIGKILL).ok();
+                    receiver.recv_timeout(GRACE)
+                });
+                (ended.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())), true)
+            }
+        };
+        let said = |bytes: &[u8]| String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL)..]).into_owned();
+        let mut printed = String::new();
+        if let Some(mut file) = file {
+            printed = said(&read_back(&mut file).map_err(io("read the output of"))?);
+        }
+        if late {
+            let stderr = ended.map_or(printed.clone(), |output| printed + &said(&output.stderr));
+            return Err(Error::TimedOut { command: self.name, seconds: self.limit.as_secs(), stderr });
+        }
+        let output = ended.map_err(io("wait for"))?;
+        Ok(Output { exit: output.status.code(), stdout: output.stdout, stderr: printed + &said(&output.stderr) })
+    }
+}
+
+impl Output {
+    /// What it printed; any exit code but 0 is an error.
+    pub(super) fn ok(self, command: &str) -> Result<Vec<u8>, Error> {
+        if self.exit == Some(0) {
+            return Ok(self.stdout);
+        }
+        Err(self.into_error(command))
+    }
+
+    /// The error that it is.
+    pub(super) fn into_error(self, command: &str) -> Error {
+        // "Unable to create '/path/index.lock': File exists."
+        let lock = self.stderr.split_once("Unable to create '").and_then(|(_, rest)| rest.split_once("': File exists"));
+        match lock {
+            Some((path, _)) => Error::Locked { path: path.into() },
+            None => Error::Failed { command: command.to_owned(), exit: self.exit, stderr: self.stderr },
+        }
+    }
+}
+
+/// A file without a name that holds `bytes`, to be read from its start.
+fn with_content(bytes: &[u8]) -> std::io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(bytes)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
+/// Everything that was written to `file`.
+fn read_back(file: &mut File) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,377 @@
+//! Opening a repository: whether it can be worked in at all, and what in it is a person's.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::call::Git;
+use super::change::{Blob, Change, Oid, RepoPath};
+use super::error::Error;
+
+/// What never gets into a commit: a run's own files beside the list.
+const EXCLUDED: [&str; 4] = [".spec/", ".spec-state.json*", ".ralph-state.json", ".progress-task-*"];
+/// The oldest git whose output we know.
+const OLDEST: (u32, u32) = (2, 38);
+
+/// A repository with a working tree.
+#[derive(Debug, Clone)]
+pub struct Repo {
+    pub(super) git: Git,
+    pub(super) root: PathBuf,
+    pub(super) git_dir: PathBuf,
+    pub(super) common_dir: PathBuf,
+    /// How git writes "no object" here.
+    pub(super) no_object: String,
+}
+
+/// The files of a spec that are `spec`'s to write, relative to the root of the repository.
+#[derive(Debug, Clone)]
+pub struct SpecFiles {
+    /// The task list.
+    pub list: RepoPath,
+    /// The merged progress file.
+    pub progress: RepoPath,
+}
+
+impl SpecFiles {
+    /// The folder of the list; empty for the root.
+    #[must_use]
+    pub fn folder(&self) -> &[u8] {
+        let list = self.list.as_bytes();
+        list.iter().rposition(|&byte| byte == b'/').map_or(&[], |slash| &list[..slash])
+    }
+
+    /// Whether `path` is the list, a progress file or a run's own: never a task's.
+    #[must_use]
+    pub fn has(&self, path: &RepoPath) -> bool {
+        if *path == self.list || *path == self.progress {
+            return true;
+        }
+        let folder = self.folder();
+        let Some(inside) = path.as_bytes().strip_prefix(folder) else { return false };
+        let inside = if folder.is_empty() { Some(inside) } else { inside.strip_prefix(b"/") };
+        inside.is_some_and(|inside| {
+            inside.starts_with(b".spec/")
+                || inside.starts_with(b".spec-state.json")
+                || inside == b".ralph-state.json"
+                || inside.starts_with(b".progress-task-")
+        })
+    }
+
+    /// Whether a person's change to `path` is no dirt: the list, its folder and `spec.toml`. A list in the root has no
+    /// folder of its own.
+    fn excuses(&self, path: &RepoPath) -> bool {
+        let folder = self.folder();
+        self.has(path) || path.as_bytes() == b"spec.toml" || (!folder.is_empty() && path.is_within(folder))
+    }
+}
+
+impl Repo {
+    /// The repository that `folder` is in; none where it is in none. Refuses one that cannot be worked in.
+    pub fn open(folder: &Path) -> Result<Option<Self>, Error> {
+        Self::open_with(Path::new("git"), folder)
+    }
+
+    /// The same with a given git.
+    pub(super) fn open_with(program: &Path, folder: &Path) -> Result<Option<Self>, Error> {
+        let git = Git { program: program.to_owned(), folder: folder.to_owned() };
+        let version = match git.call("version").ok() {
+            Ok(version) => version,
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                // Without a repository nobody misses git. (The folder itself is there: its list was read.)
+                let inside = folder.ancestors().any(|parent| parent.join(".git").exists());
+                return if inside { Err(Error::NotInstalled { folder: folder.to_owned() }) } else { Ok(None) };
+            }
+            Err(error) => return Err(error),
+        };
+        check_version(&String::from_utf8_lossy(&version))?;
+        let facts = git
+            .call("rev-parse")
+            .args(["--is-bare-repository", "--is-inside-git-dir", "--path-format=absolute", "--git-dir"])
+            .args(["--git-common-dir", "--show-object-format"])
+            .run()?;
+        if facts.exit != Some(0) && facts.stderr.contains("not a git repository (or any") {
+            return Ok(None);
+        }
+        let facts = facts.ok("rev-parse")?;
+        let facts: Vec<&[u8]> = facts.split(|&byte| byte == b'\n').collect();
+        let [bare, in_git_dir, git_dir, common_dir, hash, ..] = facts[..] else {
+            return Err(unexpected("rev-parse", &facts.concat()));
+        };
+        if bare == b"true" {
+            return Err(Error::Bare { folder: folder.to_owned() });
+        }
+        if in_git_dir == b"true" {
+            return Err(Error::InGitDir { folder: folder.to_owned() });
+        }
+        let mut root = git.call("rev-parse").arg("--show-toplevel").ok()?;
+        root.truncate(root.len().saturating_sub(1));
+        let root = PathBuf::from(OsStr::from_bytes(&root));
+        Ok(Some(Self {
+            git: Git { folder: root.clone(), ..git },
+            root,
+            git_dir: OsStr::from_bytes(git_dir).into(),
+            common_dir: OsStr::from_bytes(common_dir).into(),
+            no_object: "0".repeat(if hash == b"sha256" { 64 } else { 40 }),
+        }))
+    }
+
+    /// The root of the working tree.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The git directory of this working tree.
+    #[must_use]
+    pub fn git_dir(&self) -> &Path {
+        &self.git_dir
+    }
+
+    /// A folder of ours in the git directory of this working tree, made if missing: for private indexes and for the
+    /// lock of the shared tree.
+    pub fn own_dir(&self) -> Result<PathBuf, Error> {
+        let folder = self.git_dir.join("spec");
+        std::fs::create_dir_all(&folder).map_err(|source| Error::Io {
+            action: "make the folder",
+            path: folder.clone(),
+            source,
+        })?;
+        Ok(folder)
+    }
+
+    /// `path` relative to the root; none where it is outside. Links in the folders above it are followed.
+    #[must_use]
+    pub fn relative(&self, path: &Path) -> Option<RepoPath> {
+        let name = path.file_name()?;
+        let parent = match path.parent()? {
+            parent if parent.as_os_str().is_empty() => Path::new("."),
+            parent => parent,
+        };
+        let root = self.root.canonicalize().ok()?;
+        let inside = parent.canonicalize().ok()?.strip_prefix(root).ok()?.join(name);
+        Some(RepoPath::new(inside.as_os_str().as_bytes()))
+    }
+
+    /// Refuses a repository in the middle of a merge, rebase or the like, or with unresolved conflicts.
+    pub fn check_idle(&self) -> Result<(), Error> {
+        let under_way = [
+            ("rebase-merge", "a rebase", "git rebase --continue", "git rebase --abort"),
+            ("rebase-apply/applying", "`git am`", "git am --continue", "git am --abort"),
+            ("rebase-apply", "a rebase", "git rebase --continue", "git rebase --abort"),
+            ("MERGE_HEAD", "a merge", "git merge --continue", "git merge --abort"),
+            ("CHERRY_PICK_HEAD", "a cherry-pick", "git cherry-pick --continue", "git cherry-pick --abort"),
+            ("REVERT_HEAD", "a revert", "git revert --continue", "git revert --abort"),
+            ("sequencer", "a cherry-pick or revert", "git cherry-pick --continue", "git cherry-pick --abort"),
+            ("BISECT_LOG", "a bisection", "git bisect good or bad", "git bisect reset"),
+        ];
+        if let Some(&(_, what, finish, abort)) = under_way.iter().find(|(file, ..)| self.git_dir.join(file).exists()) {
+            return Err(Error::UnderWay { what, finish, abort, root: self.root.clone() });
+        }
+        let unmerged = self.git.call("ls-files").args(["-u", "-z"]).ok()?;
+        let paths: BTreeSet<RepoPath> = index_records(&unmerged).map(|(path, _)| path).collect();
+        if paths.is_empty() { Ok(()) } else { Err(Error::Unmerged { paths: paths.into_iter().collect() }) }
+    }
+
+    /// Refuses where git does not know who commits.
+    pub fn check_identity(&self) -> Result<(), Error> {
+        for variable in ["GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"] {
+            let output = self.git.call("var").arg(variable).run()?;
+            if output.exit != Some(0) {
+                let detail = output.stderr.trim().lines().last().unwrap_or_default().to_owned();
+                return Err(Error::NoIdentity { detail });
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters what a run keeps beside the list in the repository's `info/exclude`, once; other lines are left alone.
+    pub fn exclude(&self) -> Result<(), Error> {
+        let path = self.common_dir.join("info/exclude");
+        let io = |action| {
+            let path = path.clone();
+            move |source| Error::Io { action, path, source }
+        };
+        let present = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(io("read")(error)),
+        };
+        let has = |line: &str| present.split(|&byte| byte == b'\n').any(|own| own.trim_ascii_end() == line.as_bytes());
+        let missing: Vec<&str> = EXCLUDED.into_iter().filter(|line| !has(line)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut text = if present.is_empty() || present.ends_with(b"\n") { String::new() } else { "\n".to_owned() };
+        for line in missing {
+            text += line;
+            text.push('\n');
+        }
+        std::fs::create_dir_all(self.common_dir.join("info")).map_err(io("make the folder of"))?;
+        let mut file = OpenOptions::new().append(true).create(true).open(&path).map_err(io("open"))?;
+        file.write_all(text.as_bytes()).map_err(io("write"))
+    }
+
+    /// The person's uncommitted changes: everything that differs from HEAD but the list, its folder, `spec.toml`, and
+    /// what is still as an earlier run left it (`leftovers`, from its journal).
+    pub fn dirty(&self, own: &SpecFiles, leftovers: &[Change]) -> Result<Vec<RepoPath>, Error> {
+        let listed = self
+            .git
+            .call("status")
+            .args(["--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=dirty"])
+            .ok()?;
+        let mut dirty: BTreeSet<RepoPath> = listed
+            .split(|&byte| byte == 0)
+            .filter_map(|record| record.get(3..))
+            .map(RepoPath::new)
+            .filter(|path| !own.excuses(path))
+            .collect();
+        let known: Vec<&Change> = leftovers.iter().filter(|left| dirty.contains(&left.path)).collect();
+        let changed = self.differs(known.iter().map(|left| (&left.path, left.new.as_ref())))?;
+        for left in known {
+            if !changed.contains(&left.path) {
+                dirty.remove(&left.path);
+            }
+        }
+        Ok(dirty.into_iter().collect())
+    }
+
+    /// Which of these paths are not on disk as given (none is "not there"), by content, kind and filters.
+    pub(super) fn differs<'a>(
+        &self,
+        expected: impl IntoIterator<Item = (&'a RepoPath, Option<&'a Blob>)>,
+    ) -> Result<BTreeSet<RepoPath>, Error> {
+        let mut differing = BTreeSet::new();
+        let mut present = Vec::new();
+        for (path, blob) in expected {
+            match blob {
+                Some(blob) => present.push((path, Some(blob))),
+                None if std::fs::symlink_metadata(path.on_disk(&self.root)).is_ok() => {
+                    differing.insert(path.clone());
+                }
+                None => {}
+            }
+        }
+        if present.is_empty() {
+            return Ok(differing);
+        }
+        let scratch = self.scratch_index(present)?;
+        let listed = self.git.call("ls-files").args(["-z", "-m", "-d"]).index(&scratch.path()).ok()?;
+        differing.extend(listed.split(|&byte| byte == 0).filter(|path| !path.is_empty()).map(RepoPath::new));
+        Ok(differing)
+    }
+
+    /// An index of its own with just these entries; goes away with what is returned.
+    pub(super) fn scratch_index<'a>(
+        &self,
+        entries: impl IntoIterator<Item = (&'a RepoPath, Option<&'a Blob>)>,
+    ) -> Result<ScratchIndex, Error> {
+        let folder = self.own_dir()?;
+        let folder = tempfile::Builder::new().prefix("index-").tempdir_in(&folder).map_err(|source| Error::Io {
+            action: "make a folder in",
+            path: folder,
+            source,
+        })?;
+        let scratch = ScratchIndex(folder);
+        self.set_index(&scratch.path(), entries)?;
+        Ok(scratch)
+    }
+
+    /// Puts these entries into an index file; none takes a path out.
+    pub(super) fn set_index<'a>(
+        &self,
+        index: &Path,
+        entries: impl IntoIterator<Item = (&'a RepoPath, Option<&'a Blob>)>,
+    ) -> Result<(), Error> {
+        let (mut removed, mut added) = (Vec::new(), Vec::new());
+        for (path, blob) in entries {
+            let (record, into) = match blob {
+                None => (format!("0 {}\t", self.no_object), &mut removed),
+                Some(blob) => (format!("{} {}\t", blob.mode.as_str(), blob.oid), &mut added),
+            };
+            into.extend_from_slice(record.as_bytes());
+            into.extend_from_slice(path.as_bytes());
+            into.push(0);
+        }
+        // Removals first: a file may take the place of a folder.
+        removed.append(&mut added);
+        if removed.is_empty() {
+            return Ok(());
+        }
+        self.git.call("update-index").args(["-z", "--replace", "--index-info"]).index(index).input(removed).ok()?;
+        Ok(())
+    }
+
+    /// The tree of a commit; the empty one where there is none.
+    pub(super) fn tree_of(&self, commit: Option<&Oid>) -> Result<Oid, Error> {
+        let tree = match commit {
+            Some(commit) => self.git.call("rev-parse").arg(format!("{commit}^{{tree}}")).ok()?,
+            None => self.git.call("mktree").ok()?,
+        };
+        Oid::parse(&tree).ok_or_else(|| unexpected("rev-parse", &tree))
+    }
+
+    /// What differs between two trees, path by path.
+    pub(super) fn changes_between(&self, old: &Oid, new: &Oid) -> Result<Vec<Change>, Error> {
+        if old == new {
+            return Ok(Vec::new());
+        }
+        let raw = self
+            .git
+            .call("diff-tree")
+            .args(["-r", "-z", "--raw", "--no-renames", "--no-abbrev", old.as_str(), new.as_str()])
+            .ok()?;
+        let mut fields = raw.split(|&byte| byte == 0);
+        let mut changes = Vec::new();
+        while let (Some([b':', columns @ ..]), Some(path)) = (fields.next(), fields.next()) {
+            let columns: Vec<&[u8]> = columns.split(|&byte| byte == b' ').collect();
+            let [old_mode, new_mode, old, new, _] = columns[..] else {
+                return Err(unexpected("diff-tree", &raw));
+            };
+            changes.push(Change {
+                path: RepoPath::new(path),
+                old: Blob::parse(old_mode, old),
+                new: Blob::parse(new_mode, new),
+            });
+        }
+        Ok(changes)
+    }
+}
+
+/// An index file of its own, in a folder that goes away with this.
+pub(super) struct ScratchIndex(tempfile::TempDir);
+
+impl ScratchIndex {
+    pub(super) fn path(&self) -> PathBuf {
+        self.0.path().join("index")
+    }
+}
+
+/// The records of `ls-files -s -z` and `-u -z`: `mode oid stage<TAB>path`.
+pub(super) fn index_records(listed: &[u8]) -> impl Iterator<Item = (RepoPath, Option<Blob>)> + '_ {
+    listed.split(|&byte| byte == 0).filter_map(|record| {
+        let tab = record.iter().position(|&byte| byte == b'\t')?;
+        let mut columns = record[..tab].split(|&byte| byte == b' ');
+        let blob = Blob::parse(columns.next()?, columns.next()?);
+        Some((RepoPath::new(&record[tab + 1..]), blob))
+    })
+}
+
+/// The error for output that is not what git documents.
+pub(super) fn unexpected(command: &str, output: &[u8]) -> Error {
+    let output = String::from_utf8_lossy(&output[..output.len().min(200)]).into_owned();
+    Error::Unexpected { command: command.to_owned(), output }
+}
+
+/// Refuses a git older than [`OLDEST`].
+fn check_version(text: &str) -> Result<(), Error> {
+    let version = text.trim().strip_prefix("git version ").unwrap_or(text.trim());
+    let mut numbers = version.split(['.', ' ', '-']).map_while(|part| part.parse::<u32>().ok());
+    if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < OLDEST {
+        return Err(Error::TooOld { found: version.to_owned() });
+    }
+    Ok(())
+}

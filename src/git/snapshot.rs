@@ -1,0 +1,242 @@
+//! A private index that follows the working tree, so that what a task made is told apart and kept before anything else
+//! touches it.
+//!
+//! The index starts as a copy of the user's (with what it knows of unchanged files) and lies in the git directory. Each
+//! look lists what is unlike it, takes that in, contents and all, and compares two trees: one call where nothing
+//! changed, four where something did. The user's index is never touched.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+
+use super::change::{Change, Oid, RepoPath};
+use super::error::Error;
+use super::repo::{Repo, SpecFiles, unexpected};
+
+/// Follows the working tree of a repository.
+#[derive(Debug)]
+pub struct Snapshot {
+    repo: Repo,
+    own: SpecFiles,
+    index: PathBuf,
+    tree: Oid,
+    /// How many new files one look may take in.
+    most_new: usize,
+    /// What was seen and not taken in, and why.
+    refused: BTreeMap<RepoPath, Refusal>,
+}
+
+/// What one look saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// What changed since the last look, contents kept; the list, progress files and a run's own left out.
+    pub changes: Vec<Change>,
+    /// What is new, and was not taken in.
+    pub refused: Vec<Refused>,
+    /// What was refused before and is gone now.
+    pub cleared: Vec<RepoPath>,
+}
+
+/// A path that is not taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Which.
+    pub path: RepoPath,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// Why a path is not taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// It looks like a secret: a key, a password file, an `.env`.
+    Secret,
+    /// It is one of thousands of new files.
+    TooMany,
+    /// It is a repository of its own.
+    Repository,
+    /// It cannot be read, or changed while it was read.
+    Unreadable,
+}
+
+impl Refusal {
+    /// For people: `looks like a secret`.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Secret => "looks like a secret",
+            Self::TooMany => "is one of too many new files",
+            Self::Repository => "is a repository of its own",
+            Self::Unreadable => "cannot be read",
+        }
+    }
+}
+
+impl Snapshot {
+    /// Begins to follow the working tree. What is seen is everything that differs from HEAD by now: a person's changes,
+    /// and what an earlier run left.
+    pub fn begin(repo: &Repo, own: SpecFiles, most_new: usize) -> Result<(Self, Seen), Error> {
+        let index = repo.own_dir()?.join("snapshot.index");
+        let io = |action| {
+            let path = index.clone();
+            move |source| Error::Io { action, path, source }
+        };
+        // What a killed run left; nobody else uses this index, only one run works in a tree at a time.
+        for old in [index.clone(), index.with_extension("index.lock")] {
+            match std::fs::remove_file(&old) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove")(error)),
+                _ => {}
+            }
+        }
+        match std::fs::copy(repo.git_dir.join("index"), &index) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("copy the index to")(error)),
+            _ => {}
+        }
+        // Exits with 1 where a file changed, which is no error.
+        repo.git.call("update-index").args(["-q", "--refresh"]).index(&index).run()?;
+        let tree = repo.tree_of(repo.head()?.commit.as_ref())?;
+        let mut snapshot = Self { repo: repo.clone(), own, index, tree, most_new, refused: BTreeMap::new() };
+        let seen = snapshot.look_at(true)?;
+        Ok((snapshot, seen))
+    }
+
+    /// What changed since the last look. What a sibling writes meanwhile is seen now or at the next look.
+    pub fn look(&mut self) -> Result<Seen, Error> {
+        self.look_at(false)
+    }
+
+    fn look_at(&mut self, first: bool) -> Result<Seen, Error> {
+        let listed = self
+            .repo
+            .git
+            .call("ls-files")
+            .args(["-z", "-t", "-m", "-d", "-o", "--exclude-standard"])
+            .index(&self.index)
+            .ok()?;
+        // Path by path, whether it is new. A path that is gone is listed twice.
+        let mut unlike: BTreeMap<RepoPath, bool> = BTreeMap::new();
+        for record in listed.split(|&byte| byte == 0).filter(|record| record.len() > 2) {
+            let path = RepoPath::new(&record[2..]);
+            if !self.own.has(&path) {
+                unlike.insert(path, record[0] == b'?');
+            }
+        }
+        let mut seen = Seen::default();
+        seen.cleared = self.refused.keys().filter(|path| !unlike.contains_key(*path)).cloned().collect();
+        for path in &seen.cleared {
+            self.refused.remove(path);
+        }
+        unlike.retain(|path, _| self.refused.get(path).is_none_or(|&why| why == Refusal::Unreadable));
+        let mut refused = self.judge(&unlike);
+        unlike.retain(|path, _| !refused.contains_key(path));
+        if !unlike.is_empty() || first {
+            let paths: Vec<&RepoPath> = unlike.keys().collect();
+            self.take_in(&paths, &mut refused)?;
+            if unlike.keys().any(|path| path.name() == b".gitignore") {
+                self.drop_ignored()?;
+            }
+            let tree = self.repo.git.call("write-tree").arg("--missing-ok").index(&self.index).ok()?;
+            let tree = Oid::parse(&tree).ok_or_else(|| unexpected("write-tree", &tree))?;
+            seen.changes = self.repo.changes_between(&self.tree, &tree)?;
+            seen.changes.retain(|change| !self.own.has(&change.path));
+            self.tree = tree;
+        }
+        for (path, why) in refused {
+            if self.refused.insert(path.clone(), why) != Some(why) {
+                seen.refused.push(Refused { path, why });
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Which of the new paths are not to be taken in.
+    fn judge(&self, unlike: &BTreeMap<RepoPath, bool>) -> BTreeMap<RepoPath, Refusal> {
+        let new = || unlike.iter().filter(|&(_, &new)| new).map(|(path, _)| path);
+        let too_many = new().count() > self.most_new;
+        new()
+            .filter_map(|path| {
+                let why = if path.as_bytes().ends_with(b"/") {
+                    Some(Refusal::Repository)
+                } else if too_many {
+                    Some(Refusal::TooMany)
+                } else {
+                    self.is_secret(path).then_some(Refusal::Secret)
+                };
+                Some((path.clone(), why?))
+            })
+            .collect()
+    }
+
+    /// Whether a new file looks like a secret, by its name, and where names mislead by what is in it.
+    fn is_secret(&self, path: &RepoPath) -> bool {
+        let name = path.name().to_ascii_lowercase();
+        let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending.as_bytes()));
+        let env = name == b".env" || (name.starts_with(b".env.") && !ends(&["example", "sample", "template", "dist"]));
+        let named: [&[u8]; 10] = [
+            b"id_rsa",
+            b"id_dsa",
+            b"id_ecdsa",
+            b"id_ed25519",
+            b"credentials",
+            b"credentials.json",
+            b".netrc",
+            b".pgpass",
+            b".pypirc",
+            b".htpasswd",
+        ];
+        if env || named.contains(&name.as_slice()) || ends(&[".p12", ".pfx", ".jks", ".keystore", ".kdbx"]) {
+            return true;
+        }
+        // A certificate is no secret, and not every `.key` is a key.
+        if !ends(&[".pem", ".key"]) {
+            return false;
+        }
+        let mut start = Vec::new();
+        let file = std::fs::File::open(path.on_disk(&self.repo.root));
+        file.is_ok_and(|file| file.take(64 * 1024).read_to_end(&mut start).is_ok())
+            && memchr::memmem::find(&start, b"PRIVATE KEY").is_some()
+    }
+
+    /// Takes these paths in as they are now. What cannot be read (or is cut short by someone while git reads it) is
+    /// found by halves and left for the next look.
+    fn take_in(&self, paths: &[&RepoPath], refused: &mut BTreeMap<RepoPath, Refusal>) -> Result<(), Error> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let mut input = Vec::new();
+        for path in paths {
+            input.extend_from_slice(path.as_bytes());
+            input.push(0);
+        }
+        let call = self.repo.git.durable("update-index").args(["--add", "--remove", "--replace", "-z", "--stdin"]);
+        match call.index(&self.index).input(input).ok() {
+            Ok(_) => Ok(()),
+            // Git itself said no to a path; a lock or a full disk would say no to each of them.
+            Err(Error::Failed { exit, .. }) if exit != Some(1) => {
+                if let [path] = paths {
+                    refused.insert((*path).clone(), Refusal::Unreadable);
+                    return Ok(());
+                }
+                let (first, second) = paths.split_at(paths.len() / 2);
+                self.take_in(first, refused)?;
+                self.take_in(second, refused)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes out again what a changed `.gitignore` says is to be ignored, unless HEAD has it.
+    fn drop_ignored(&self) -> Result<(), Error> {
+        let ignored =
+            self.repo.git.call("ls-files").args(["-z", "-c", "-i", "--exclude-standard"]).index(&self.index).ok()?;
+        let ignored: Vec<RepoPath> =
+            ignored.split(|&byte| byte == 0).filter(|path| !path.is_empty()).map(RepoPath::new).collect();
+        if ignored.is_empty() {
+            return Ok(());
+        }
+        let head = self.repo.head()?.commit;
+        let kept = self.repo.blobs_at(head.as_ref(), ignored.iter())?;
+        let dropped = ignored.iter().filter(|path| !kept.contains_key(*path)).map(|path| (path, None));
+        self.repo.set_index(&self.index, dropped)
+    }
+}
