@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::settings::{Color, Isolation, Mode, Output};
+use crate::document::duration;
 
 /// Runs a markdown task list with coding agents, checks every result itself and commits one task after the other.
 ///
@@ -237,7 +238,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub idle_timeout: Option<Duration>,
     /// How long a process may take to end when asked to, before it is killed [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub grace: Option<Duration>,
     /// How long the whole run may take; ends it with exit code 5 [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = some_time)]
@@ -357,14 +358,9 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A duration, 0 included.
-fn time(text: &str) -> Result<Duration, String> {
-    super::settings::duration(text)
-}
-
 /// A duration of more than 0.
 fn some_time(text: &str) -> Result<Duration, String> {
-    match time(text)? {
+    match duration::parse(text)? {
         Duration::ZERO => Err("must be more than 0".to_owned()),
         duration => Ok(duration),
     }

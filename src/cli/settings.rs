@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use super::args::{RunArgs, Selection};
 use super::{Error, config};
-use crate::plan;
+use crate::{document::duration, plan};
 
 /// How order is derived, as typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
@@ -368,29 +368,6 @@ impl RunSettings {
     }
 }
 
-/// A duration as in the contract: `90s`, `10m`, `1h30m`; a bare number is seconds.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    const WRONG: &str = "is not a duration such as 90s, 10m or 1h30m";
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    let mut total: u64 = 0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(WRONG)?;
-        let number: u64 = rest[..digits].parse().map_err(|_| WRONG)?;
-        let unit = match &rest[digits..=digits] {
-            "h" => 3600,
-            "m" => 60,
-            "s" => 1,
-            _ => return Err(WRONG.to_owned()),
-        };
-        total = number.checked_mul(unit).and_then(|seconds| total.checked_add(seconds)).ok_or("is too long")?;
-        rest = &rest[digits + 1..];
-    }
-    if text.is_empty() { Err(WRONG.to_owned()) } else { Ok(Duration::from_secs(total)) }
-}
-
 fn text(raw: &Raw) -> Result<&str, String> {
     match raw {
         Raw::Text(text) => Ok(text),
@@ -414,8 +391,8 @@ fn count(raw: &Raw) -> Result<usize, String> {
 fn time(raw: &Raw) -> Result<Duration, String> {
     match raw {
         Raw::Number(seconds) => Ok(Duration::from_secs(*seconds)),
-        Raw::Text(text) => duration(text.trim()),
-        _ => Err("is not a duration such as 90s, 10m or 1h30m".to_owned()),
+        Raw::Text(text) => duration::parse(text),
+        _ => Err("is not a duration; write it like `90s`, `10m` or `1h30m`".to_owned()),
     }
 }
 

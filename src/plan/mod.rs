@@ -1,5 +1,19 @@
 //! From a [`Document`](crate::document::Document) to a [`Plan`]: what runs, in which steps and groups, what waits for
 //! what and why, and how long it must take at least. `engine` runs a plan, `spec plan` prints it. Pure.
+//!
+//! [`build`] asks its files in this order: `select` (which items run), `needs` (what they say they depend on),
+//! `overlap` (what they share); `bound` is asked by those who know how long tasks take.
+
+mod bound;
+mod build;
+mod needs;
+mod overlap;
+mod select;
+#[cfg(test)]
+mod tests;
+
+pub use bound::{Bound, bound};
+pub use build::{build, check};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,6 +105,10 @@ pub enum Reason {
 }
 
 /// `to` waits for `from`.
+///
+/// Where many tasks share a file only neighbours have an edge: the first, the second, the third ... take turns. Who lets
+/// a task start because the one before it will not run at all (blocked, skipped) must therefore first see that what
+/// *that* one waited for has ended.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edge {
     /// Index of the task that goes first.
@@ -103,12 +121,87 @@ pub struct Edge {
     pub detail: String,
 }
 
+/// Codes of the diagnostics that planning gives.
+pub mod codes {
+    /// Tasks wait for each other, or one for itself.
+    pub const CYCLE: &str = "dependency-cycle";
+    /// A task depends on an open item that will not run.
+    pub const NOT_RUN: &str = "dependency-not-run";
+    /// A task depends on one further down, outside graph mode.
+    pub const FORWARD: &str = "dependency-forward";
+    /// More pairs of tasks depend on each other than can be planned.
+    pub const TOO_MANY: &str = "too-many-dependencies";
+    /// Graph mode was asked for, and no task depends on anything.
+    pub const NO_DEPENDENCIES: &str = "graph-without-dependencies";
+    /// `--only` or `--from` names nothing in the list.
+    pub const UNKNOWN_TASK: &str = "unknown-task";
+    /// `--only` or `--from` names something that is not run.
+    pub const SELECTED_NOT_RUN: &str = "selected-not-run";
+}
+
+impl Mode {
+    /// The name on the command line and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Groups => "groups",
+            Self::Sequential => "sequential",
+            Self::Graph => "graph",
+        }
+    }
+}
+
+impl Reason {
+    /// The name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Depends => "depends",
+            Self::Files => "files",
+            Self::Resource => "resource",
+            Self::Barrier => "barrier",
+        }
+    }
+
+    /// Whether a task is blocked when the one it waits for fails; else it only waits for its end.
+    #[must_use]
+    pub const fn blocks(self) -> bool {
+        matches!(self, Self::Depends | Self::Barrier)
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Groups,
+            max_parallel: 3,
+            include_notes: false,
+            include_optional: false,
+            only: Vec::new(),
+            from: None,
+            all: false,
+            shared_files: Vec::new(),
+            resources: BTreeMap::new(),
+        }
+    }
+}
+
 /// Tasks that can start now, given the tasks that are `done` (landed), ascending.
 ///
 /// In groups and sequential mode only the first step with something left counts; within it, and in graph mode over
-/// the whole plan, a task is ready when every edge into it comes from a task that is done.
+/// the whole plan, a task is ready when every edge into it comes from a task that is done. What is not open in the plan
+/// was done before.
 #[must_use]
 pub fn ready_tasks(plan: &Plan, done: &BTreeSet<usize>) -> Vec<usize> {
-    let _ = (plan, done);
-    Vec::new()
+    let left = |task: &usize| plan.open.binary_search(task).is_ok() && !done.contains(task);
+    let mut tasks: BTreeSet<usize> = if plan.mode == Mode::Graph {
+        plan.open.iter().copied().filter(left).collect()
+    } else {
+        let steps = plan.steps.iter().map(|step| step.tasks.iter().copied().filter(left).collect());
+        steps.into_iter().find(|tasks: &BTreeSet<usize>| !tasks.is_empty()).unwrap_or_default()
+    };
+    for edge in plan.edges.iter().filter(|edge| left(&edge.from)) {
+        tasks.remove(&edge.to);
+    }
+    tasks.into_iter().collect()
 }
