@@ -616,12 +616,25 @@ impl RunState {
             let task = &mut self.tasks[dependent];
             if !blocks {
                 task.unmet -= 1;
+                self.inherit(dependent, node);
                 self.enter(dependent, fx);
             } else if matches!(task.phase, Phase::Waiting | Phase::Backoff) {
                 self.unqueue(dependent);
                 fx.push(Effect::Block { node: dependent, by: self.missing(dependent) });
                 self.close(dependent, Phase::Blocked, fx);
             }
+        }
+    }
+
+    /// Only neighbours in a row of tasks that take turns wait for each other. Where one drops out of the row before its
+    /// turn came, the next one waits for what that one was waiting for.
+    fn inherit(&mut self, dependent: Node, dropped: Node) {
+        let needs = self.tasks[dropped].spec.needs.iter().map(|need| Need { blocks: false, ..*need });
+        let unmet: Vec<Need> = needs.filter(|need| !self.met(*need)).collect();
+        for need in unmet {
+            self.tasks[dependent].spec.needs.push(need);
+            self.tasks[dependent].unmet += 1;
+            self.tasks[need.node].dependents.push((dependent, false));
         }
     }
 
@@ -722,11 +735,12 @@ impl RunState {
         if let (true, Some(active)) = (task.active, &mut self.active) {
             active.open += 1;
         }
-        // What only went after it has gone on without it, and waits no more.
+        // One whose stage is over runs in a stage of its own, with a barrier around it.
+        let apart = task.past;
         let (needing, after): (Vec<_>, Vec<_>) = task.dependents.drain(..).partition(|(_, blocks)| *blocks);
         task.dependents.clone_from(&needing);
         for (dependent, _) in after {
-            self.tasks[dependent].spec.needs.retain(|need| need.node != node || need.blocks);
+            self.take_turns_anew(node, dependent, apart);
         }
         for (dependent, _) in needing {
             if self.tasks[dependent].phase == Phase::Blocked && self.missing(dependent).is_empty() {
@@ -735,6 +749,26 @@ impl RunState {
             self.recount(dependent);
         }
         self.recount(node);
+    }
+
+    /// `dependent` only went after `node`, which is to run once more: where it has not begun it waits again, where it is
+    /// under way the order is turned round, and what is in another stage has a barrier between.
+    fn take_turns_anew(&mut self, node: Node, dependent: Node, apart: bool) {
+        let phase = self.tasks[dependent].phase;
+        if !apart && matches!(phase, Phase::Waiting | Phase::Ready | Phase::Backoff) {
+            if phase == Phase::Ready {
+                self.unqueue(dependent);
+                self.tasks[dependent].phase = Phase::Waiting;
+            }
+            self.tasks[node].dependents.push((dependent, false));
+        } else {
+            self.tasks[dependent].spec.needs.retain(|need| need.node != node || need.blocks);
+            if !apart && !phase.is_final() {
+                self.tasks[node].spec.needs.push(Need { node: dependent, blocks: false });
+                self.tasks[dependent].dependents.push((node, false));
+            }
+        }
+        self.recount(dependent);
     }
 
     fn recount(&mut self, node: Node) {

@@ -129,6 +129,7 @@ struct Seat<'a> {
     skipped: BTreeSet<Node>,
     /// Final at some time without having landed: what only goes after it need not wait any more.
     over_once: BTreeSet<Node>,
+    retried: bool,
     finish: Option<Finish>,
 }
 
@@ -175,6 +176,7 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
         blocked: BTreeSet::new(),
         skipped: BTreeSet::new(),
         over_once: BTreeSet::new(),
+        retried: meddling.steer.values().any(|event| matches!(event, Event::Steer(Steer::Retry(_)))),
         finish: None,
     };
     let mut dice = Dice(world.number ^ meddling.timing);
@@ -330,6 +332,19 @@ impl Seat<'_> {
                 self.landed.contains(&need.node) || (!self.world.policy.land_each && self.passed.contains(&need.node));
             let over = self.over_once.contains(&need.node);
             assert!(there || (!need.blocks && over), "run {number}: {node} before {}", need.node);
+        }
+        // Who takes turns never runs beside one further up the row, whoever dropped out in between. (With several tasks
+        // retried by hand only neighbours are held to it.)
+        if self.retried {
+            return;
+        }
+        let mut row: Vec<Node> = self.world.specs[node].needs.iter().map(|need| need.node).collect();
+        while let Some(above) = row.pop() {
+            assert!(!self.running.contains(&above), "run {number}: {node} beside {above}");
+            let ran = self.facts.contains(&Fact::Started(above));
+            if !ran {
+                row.extend(self.world.specs[above].needs.iter().map(|need| need.node));
+            }
         }
     }
 }
@@ -512,6 +527,15 @@ fn failure_is_isolated_and_blocks_what_needs_it() {
     assert_eq!(tell(&mut state, 2, ended(3)), ["passed 3", "landing [3]", "land 3"], "its sibling lands");
     assert_eq!(tell(&mut state, 3, landed(3)), ["end 1 [3] [0, 1]", "next?"]);
     assert_eq!(tell(&mut state, 3, Event::Next), ["begin 3 [4]", "start 4 #1 1000"], "a stage all blocked is no step");
+}
+
+#[test]
+fn who_drops_out_of_a_row_hands_on_what_it_waited_for() {
+    let specs = vec![exec(0), needing(1, 0, false), needing(2, 1, false)];
+    let (mut state, told) = start(policy(3), specs, &[&[0, 1, 2]]);
+    assert_eq!(told, ["begin 1 [0, 1, 2]", "start 0 #1 1000"]);
+    assert_eq!(tell(&mut state, 1, Event::Steer(Steer::Skip(1))), ["skip 1"], "2 waits for 0 now");
+    assert_eq!(tell(&mut state, 2, ended(0)), ["passed 0", "start 2 #1 1000"]);
 }
 
 #[test]
