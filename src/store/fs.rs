@@ -38,7 +38,9 @@ impl<T> Context<T> for io::Result<T> {
 pub enum Durability {
     /// The death of this process.
     Fast,
-    /// A power cut too.
+    /// A power cut leaves the old content or the new, never a part.
+    Whole,
+    /// A power cut leaves the new content.
     Synced,
 }
 
@@ -129,26 +131,35 @@ pub fn keep_bad_copy(path: &Path, bytes: &[u8]) -> Result<PathBuf, PathError> {
 /// Turns a file that has `expected` in it into one that has `new` in it, synced, without losing what a person or an
 /// editor writes to it meanwhile.
 ///
-/// Where the length stays (a tick), only the bytes that differ are written, in place: whatever else is written to the
-/// file at that moment stays. Otherwise the file is replaced as a whole, and put back where it turns out that it was not
-/// as expected after all.
+/// Where only single bytes differ (ticks), those are written, in place: whatever else is written to the file at that
+/// moment stays, and a crash leaves some ticks and no half of one. Otherwise the file is replaced as a whole, and put
+/// back where it turns out that it was not as expected after all.
 pub fn edit(path: &Path, expected: &[u8], new: &[u8]) -> Result<Outcome, PathError> {
     let target = real_path(path)?;
-    if expected.len() == new.len() { edit_in_place(&target, expected, new) } else { swap(&target, expected, new) }
+    match single_bytes(expected, new) {
+        Some(changes) => edit_in_place(&target, expected, new, &changes),
+        None => swap(&target, expected, new),
+    }
 }
 
-fn edit_in_place(path: &Path, expected: &[u8], new: &[u8]) -> Result<Outcome, PathError> {
+/// Where two texts differ, if that is only in bytes that stand alone.
+fn single_bytes(old: &[u8], new: &[u8]) -> Option<Vec<usize>> {
+    if old.len() != new.len() {
+        return None;
+    }
+    let changes: Vec<_> = (0..old.len()).filter(|&i| old[i] != new[i]).collect();
+    changes.windows(2).all(|pair| pair[0] + 1 < pair[1]).then_some(changes)
+}
+
+fn edit_in_place(path: &Path, expected: &[u8], new: &[u8], changes: &[usize]) -> Result<Outcome, PathError> {
     let mut file = OpenOptions::new().read(true).write(true).open(path).context("open", path)?;
     let mut found = Vec::with_capacity(expected.len());
     file.read_to_end(&mut found).context("read", path)?;
     if found != expected {
         return Ok(Outcome::Changed(found));
     }
-    let mut at = 0;
-    while let Some(offset) = (at..new.len()).find(|&i| new[i] != expected[i]) {
-        let end = (offset..new.len()).find(|&i| new[i] == expected[i]).unwrap_or(new.len());
-        file.write_all_at(&new[offset..end], offset as u64).context("write", path)?;
-        at = end;
+    for &at in changes {
+        file.write_all_at(&new[at..=at], at as u64).context("write", path)?;
     }
     file.sync_data().context("sync", path)?;
     // An editor that saves by renaming has put another file there: our bytes went into the one that is gone.
@@ -224,7 +235,7 @@ fn write_temp(target: &Path, bytes: &[u8], durability: Durability) -> Result<tem
         std::os::unix::fs::fchown(temp.as_file(), Some(old.uid()), Some(old.gid())).ok();
         temp.as_file().set_permissions(old.permissions()).context("set the mode of", target)?;
     }
-    if durability == Durability::Synced {
+    if durability != Durability::Fast {
         temp.as_file().sync_all().context("sync", target)?;
     }
     Ok(temp)

@@ -6,4 +6,6 @@ pub mod fs;
 pub mod journal;
 pub mod lock;
 pub mod paths;
+pub mod progress;
+pub mod state;
 pub mod time;

@@ -14,8 +14,8 @@ pub struct SpecPaths {
 }
 
 impl SpecPaths {
-    /// Finds out what stands beside a list: whether the folder has a `.ralph-state.json` of another tool, and which
-    /// progress file it keeps. The folder's own path has its links resolved, so that every way to it is one.
+    /// Finds out what stands beside a list: whether the folder has a `.ralph-state.json` (which is about its `tasks.md`),
+    /// and which progress file it keeps. The folder's own path has its links resolved, so that every way to it is one.
     pub fn find(list: &Path) -> Result<Self, PathError> {
         let parent = match list.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -34,7 +34,7 @@ impl SpecPaths {
         Ok(Self {
             list: folder.join(name),
             progress: folder.join(progress),
-            ralph: folder.join(".ralph-state.json").exists(),
+            ralph: name == "tasks.md" && folder.join(".ralph-state.json").exists(),
             folder,
         })
     }
