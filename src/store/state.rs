@@ -590,7 +590,9 @@ mod tests {
         assert!(!file.write(&state).unwrap(), "nothing new, nothing written");
     }
 
-    fn place(state: &State) -> (usize, Option<Vec<usize>>, Vec<(&str, Status)>) {
+    type Place<'a> = (usize, Option<Vec<usize>>, Vec<(&'a str, Status)>);
+
+    fn place(state: &State) -> Place<'_> {
         let results = state.task_results.iter().map(|(index, result)| (index.as_str(), result.status)).collect();
         (state.task_index, state.parallel_group.as_ref().map(|group| group.task_indices.clone()), results)
     }
