@@ -68,7 +68,10 @@ impl Document {
         let item = &self.items[index];
         let newline: &[u8] = if self.line_ends_with_crlf() { b"\r\n" } else { b"\n" };
         let start = self.line_starts[item.line - 1];
-        let prefix: Vec<u8> = source[start..item.block.start.max(start)].to_vec();
+        // What stands before the marker: blanks and quote marks stay, an outer list marker on the same line does not.
+        let prefix = source[start..item.marker].iter();
+        let prefix: Vec<u8> =
+            prefix.map(|&byte| if matches!(byte, b' ' | b'\t' | b'>') { byte } else { b' ' }).collect();
         let at = item.block.end;
         let ends_in_newline = at == 0 || matches!(source[at - 1], b'\n' | b'\r');
         let mut with = Vec::new();

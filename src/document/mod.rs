@@ -10,11 +10,23 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub mod codes;
+mod commands;
+mod depends;
+mod dialect;
 pub mod duration;
 pub mod edit;
+mod fields;
+mod files;
+mod head;
 pub mod ids;
+mod labels;
 mod lookup;
 mod parse;
+mod roles;
+mod scan;
+#[cfg(test)]
+mod tests;
 
 pub use edit::{Edit, apply};
 pub use lookup::Lookup;
@@ -96,6 +108,8 @@ pub struct Item {
     pub checked: bool,
     /// The character in the box: ` `, `x`, `X`, `-`, `~`.
     pub box_char: char,
+    /// Byte offset of its list marker (of the first hash, for heading tasks).
+    pub marker: usize,
     /// Where the box is and what a tick does.
     pub tick_at: Tick,
     /// False for near misses (`[ ]*`, `[-]`, `[x]1.1`, headings as tasks).
@@ -116,6 +130,28 @@ pub struct Item {
     pub block: Range<usize>,
     /// Its own part of the block: up to the first child item, if it has any.
     pub own: Range<usize>,
+}
+
+impl Item {
+    /// Whether it is marked `[VERIFY]` (or `[VERIFY:X]`).
+    #[must_use]
+    pub fn is_verify(&self) -> bool {
+        self.has_marker("VERIFY")
+    }
+
+    /// Whether it is marked `[SEQUENTIAL]`.
+    #[must_use]
+    pub fn is_sequential(&self) -> bool {
+        self.has_marker("SEQUENTIAL")
+    }
+
+    /// Whether it has a marker of that name, with or without something behind a colon.
+    #[must_use]
+    pub fn has_marker(&self, name: &str) -> bool {
+        self.markers
+            .iter()
+            .any(|marker| marker.split(':').next().is_some_and(|own| own.trim().eq_ignore_ascii_case(name)))
+    }
 }
 
 /// How an item is ticked.

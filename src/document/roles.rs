@@ -1,0 +1,80 @@
+//! What each item is taken for, and which item it is a part of.
+
+use super::{Item, Role};
+use std::collections::HashMap;
+
+/// What decides roles and is not kept in an item.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Signs {
+    /// It has a star behind its box.
+    pub starred: bool,
+    /// It has a field that the contract knows.
+    pub has_field: bool,
+}
+
+/// Adds the parents that ids tell, and sets every role. `signs` are those of the items.
+pub(super) fn assign(items: &mut [Item], signs: &[Signs]) {
+    link_by_ids(items);
+    let with_id = items.iter().filter(|item| item.id.is_some()).count();
+    let mostly_ids = with_id > 0 && with_id * 2 >= items.len();
+    for (item, signs) in items.iter_mut().zip(signs) {
+        let bare = item.id.is_none() && item.markers.is_empty() && !signs.has_field;
+        let nested = item.parent.is_some();
+        item.role = if item.box_char == '~' {
+            Role::Held
+        } else if signs.starred {
+            Role::Optional
+        } else if bare && (mostly_ids || with_id == 0 && nested) {
+            Role::Note
+        } else {
+            Role::Task
+        };
+    }
+    // From the last to the first: whether something below an item is work decides about the item.
+    for index in (0..items.len()).rev() {
+        if items[index].role != Role::Note
+            && let Some(parent) = items[index].parent
+        {
+            items[parent].role = Role::Parent;
+        }
+    }
+    // A star on a parent speaks of everything below it.
+    let mut optional = vec![false; items.len()];
+    for index in 0..items.len() {
+        let inherited = items[index].parent.is_some_and(|parent| optional[parent]);
+        optional[index] = inherited || signs[index].starred;
+        if inherited && items[index].role == Role::Task {
+            items[index].role = Role::Optional;
+        }
+    }
+}
+
+/// `1.1` is a part of the `1.` before it at the same indentation. Longer ids say nothing: `1.3.1` beside `1.3` is the
+/// way that fix tasks are written.
+fn link_by_ids(items: &mut [Item]) {
+    let mut containers: HashMap<(Option<usize>, usize, String), usize> = HashMap::new();
+    for index in 0..items.len() {
+        let item = &items[index];
+        let Some(id) = &item.id else { continue };
+        let (stem, rest) = id.split_once('.').map_or((id.as_str(), None), |(stem, rest)| (stem, Some(rest)));
+        let stem = super::ids::same(stem);
+        match rest {
+            None => {
+                containers.insert((item.parent, item.depth, stem), index);
+            }
+            Some(_) if item.has_fix_marker() => {}
+            Some(_) => {
+                if let Some(&container) = containers.get(&(item.parent, item.depth, stem)) {
+                    items[index].parent = Some(container);
+                }
+            }
+        }
+    }
+}
+
+impl Item {
+    /// Whether it repairs another task (`[FIX 1.3]`), which makes it no part of that one.
+    fn has_fix_marker(&self) -> bool {
+        self.markers.iter().any(|marker| marker == "FIX" || marker.starts_with("FIX "))
+    }
+}
