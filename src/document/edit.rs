@@ -69,7 +69,7 @@ impl Document {
         let newline: &[u8] = if self.line_ends_with_crlf() { b"\r\n" } else { b"\n" };
         let start = self.line_starts[item.line - 1];
         // What stands before the marker: blanks and quote marks stay, an outer list marker on the same line does not.
-        let prefix = source[start..item.marker].iter();
+        let prefix = source[start..self.marker(index)].iter();
         let prefix: Vec<u8> =
             prefix.map(|&byte| if matches!(byte, b' ' | b'\t' | b'>') { byte } else { b' ' }).collect();
         let at = item.block.end;
@@ -88,6 +88,22 @@ impl Document {
             with.extend_from_slice(newline);
         }
         Edit { at: at..at, with }
+    }
+
+    /// Where the list marker (or the first hash) of an item stands.
+    fn marker(&self, index: usize) -> usize {
+        let item = &self.items[index];
+        let start = self.line_starts[item.line - 1];
+        let end = match item.tick_at {
+            Tick::Replace(at) => at - 1,
+            Tick::Insert(at) => at,
+        };
+        let before = self.source[start..end.max(start)].trim_ascii_end();
+        let one_of = |set: &'static [u8]| move |byte: &&u8| set.contains(byte);
+        let bullets = before.iter().rev().take_while(one_of(b"-*+")).count().min(1);
+        let hashes = before.iter().rev().take_while(one_of(b"#")).count();
+        let ordered = before.iter().rev().take_while(one_of(b"0123456789.)")).count();
+        start + before.len() - bullets.max(hashes).max(ordered)
     }
 
     fn line_ends_with_crlf(&self) -> bool {

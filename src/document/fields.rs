@@ -33,8 +33,8 @@ pub(super) fn find(scan: &Scan<'_>, ranges: &[Range<usize>], fields: &mut Fields
                 Line::Blank => after_blank = true,
                 Line::Text { start, column, text } => {
                     let marker = bullet(text);
-                    let label =
-                        labels::read(&text[marker..]).filter(|label| starts_field(label, marker, column, &open));
+                    let label = labels::read(&text[marker..])
+                        .filter(|label| starts_field(label, marker, column, open.as_ref()));
                     if let Some(label) = label {
                         close(scan, open.take(), fields);
                         warn_of_slip(&label, start + marker, diagnostics);
@@ -60,7 +60,7 @@ pub(super) fn find(scan: &Scan<'_>, ranges: &[Range<usize>], fields: &mut Fields
 }
 
 /// Whether a label begins a field, given the one that is open.
-fn starts_field(label: &Label<'_>, marker: usize, column: usize, open: &Option<Open>) -> bool {
+fn starts_field(label: &Label<'_>, marker: usize, column: usize, open: Option<&Open>) -> bool {
     // A plain label in running text is a sentence.
     if label.dress == Dress::Plain && marker == 0 {
         return false;
@@ -222,7 +222,7 @@ pub(super) fn interpret(scan: &Scan<'_>, fields: &mut Fields, diagnostics: &mut 
             "Agent" => fields.agent = word(value),
             "Model" => fields.model = word(value),
             "Dir" => {
-                fields.dir = word(value).map(|dir| dir.trim_end_matches('/').to_owned()).filter(|dir| !dir.is_empty())
+                fields.dir = word(value).map(|dir| dir.trim_end_matches('/').to_owned()).filter(|dir| !dir.is_empty());
             }
             "Timeout" => match word(value).as_deref().map(duration::parse) {
                 Some(Ok(time)) => fields.timeout = Some(time.as_secs().max(1)),

@@ -92,7 +92,9 @@ pub(super) fn read(value: &str, entries: &mut Vec<FileEntry>) {
                     } else if may_be_path {
                         let found = bare_path(word).filter(|path| !has_code || has_ending(path));
                         may_be_path = found.is_some();
-                        found.into_iter().for_each(|path| push(path, mode, entries));
+                        if let Some(path) = found {
+                            push(&path, mode, entries);
+                        }
                     } else {
                         may_be_path = false;
                     }
@@ -104,7 +106,7 @@ pub(super) fn read(value: &str, entries: &mut Vec<FileEntry>) {
                 }
             };
             if let Some(path) = found {
-                push(path, mode, entries);
+                push(&path, mode, entries);
             }
         }
         // `Delete:` on a line of its own speaks of the lines below it.
@@ -114,8 +116,8 @@ pub(super) fn read(value: &str, entries: &mut Vec<FileEntry>) {
     }
 }
 
-fn push(path: String, mode: Mode, entries: &mut Vec<FileEntry>) {
-    for path in expand(&path) {
+fn push(path: &str, mode: Mode, entries: &mut Vec<FileEntry>) {
+    for path in expand(path) {
         let glob = path.contains(['*', '?', '[']);
         entries.push(FileEntry { path, gone: mode == Mode::Gone, glob });
     }

@@ -18,7 +18,7 @@ pub(super) struct Head<'a> {
 }
 
 /// Reads a first line. `accept` says whether a family of ids counts.
-pub(super) fn read<'a>(text: &'a str, accept: impl Fn(&str) -> bool) -> Head<'a> {
+pub(super) fn read(text: &str, accept: impl Fn(&str) -> bool) -> Head<'_> {
     let mut head = Head::default();
     let mut at = 0;
     // Behind the last thing that belongs to the cluster, and the emphasis that is open there.

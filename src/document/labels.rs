@@ -119,7 +119,7 @@ pub(super) fn known(written: &str) -> Option<&'static str> {
                 squeezed.join(" ").eq_ignore_ascii_case(spelling)
             }
     };
-    KNOWN.iter().find(|(_, spellings)| spellings.iter().any(|spelling| is(spelling))).map(|(name, _)| *name)
+    KNOWN.iter().find(|(_, spellings)| spellings.iter().any(is)).map(|(name, _)| *name)
 }
 
 /// The known name that an unknown one was probably meant to be: one or two letters off.

@@ -108,8 +108,6 @@ pub struct Item {
     pub checked: bool,
     /// The character in the box: ` `, `x`, `X`, `-`, `~`.
     pub box_char: char,
-    /// Byte offset of its list marker (of the first hash, for heading tasks).
-    pub marker: usize,
     /// Where the box is and what a tick does.
     pub tick_at: Tick,
     /// False for near misses (`[ ]*`, `[-]`, `[x]1.1`, headings as tasks).

@@ -1,6 +1,6 @@
 //! From bytes to a [`Document`]: puts the layers together and says what looked odd.
 
-use super::scan::{BoxItem, Language, Scan, Shape, scan};
+use super::scan::{self, BoxItem, Language, Scan, Shape};
 use super::{
     Diagnostic, Document, Fields, Heading, Item, Lookup, Role, Severity, Tick, codes, commands, depends, dialect,
     fields, head, ids, labels, roles,
@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[must_use]
 pub fn parse(source: impl Into<Arc<[u8]>>, path_hint: &str) -> (Document, Vec<Diagnostic>) {
     let source = source.into();
-    let scan = scan(&source);
+    let scan = scan::scan(&source);
     let mut diagnostics = Vec::new();
     let mut raw = boxes(&scan, &mut diagnostics);
     let from_headings = raw.is_empty();
@@ -89,14 +89,13 @@ fn read_box(scan: &Scan<'_>, item: &BoxItem, outer: Option<usize>, diagnostics: 
     };
     let box_char = char::from(scan.text.as_bytes()[item.bracket + 1]);
     match item.shape {
-        Shape::Gfm => {}
+        Shape::Gfm | Shape::State => {}
         Shape::Star => say(
             Severity::Info,
             codes::OPTIONAL_TASK,
             "a starred box is an optional task; Markdown shows no checkbox for it",
             "it is run with `--include-optional` only",
         ),
-        Shape::State => {}
         Shape::NoSpace if ids::read(text).is_some_and(|found| found.family.is_none()) => say(
             Severity::Warning,
             codes::NO_SPACE,
@@ -341,7 +340,6 @@ fn items(
             text: text.to_owned(),
             checked: matches!(raw_item.box_char, 'x' | 'X'),
             box_char: raw_item.box_char,
-            marker: raw_item.marker,
             tick_at: raw_item.tick_at,
             gfm: raw_item.shape == Some(Shape::Gfm),
             role: Role::Task,
@@ -424,10 +422,9 @@ fn habit(items: &[Item], source: &[u8]) -> u8 {
 }
 
 fn about(item: &Item, severity: Severity, code: &'static str, message: String, help: &str) -> Diagnostic {
-    let start = item.marker;
-    let end = match item.tick_at {
-        Tick::Replace(at) => at + 2,
-        Tick::Insert(at) => at,
+    let (start, end) = match item.tick_at {
+        Tick::Replace(at) => (at - 1, at + 2),
+        Tick::Insert(at) => (at, at),
     };
     Diagnostic { severity, code, message, span: start..end + item.text.len() + 1, help: Some(help.to_owned()) }
 }

@@ -40,11 +40,11 @@ pub(super) fn assign(items: &mut [Item], signs: &[Signs]) {
     }
     // A star on a parent speaks of everything below it.
     let mut optional = vec![false; items.len()];
-    for index in 0..items.len() {
-        let inherited = items[index].parent.is_some_and(|parent| optional[parent]);
+    for (index, item) in items.iter_mut().enumerate() {
+        let inherited = item.parent.is_some_and(|parent| optional[parent]);
         optional[index] = inherited || signs[index].starred;
-        if inherited && items[index].role == Role::Task {
-            items[index].role = Role::Optional;
+        if inherited && item.role == Role::Task {
+            item.role = Role::Optional;
         }
     }
 }
