@@ -27,12 +27,15 @@ pub struct Attribution {
     nobody: BTreeMap<RepoPath, (Option<Blob>, Option<Blob>, Why)>,
 }
 
+/// From what to what.
+type Step = (Option<Blob>, Option<Blob>);
+
 #[derive(Debug, Clone, Default)]
 struct Task {
     declared: Vec<Declared>,
     reported: BTreeSet<RepoPath>,
     /// Path by path, changes in order; several where someone else changed it in between.
-    own: BTreeMap<RepoPath, Vec<(Option<Blob>, Option<Blob>)>>,
+    own: BTreeMap<RepoPath, Vec<Step>>,
     refused: BTreeMap<RepoPath, Refusal>,
     /// Paths of a person that it wrote to.
     overlaps: BTreeSet<RepoPath>,
@@ -154,11 +157,8 @@ impl Attribution {
     #[must_use]
     pub fn taken(&self, task: &str) -> Taken {
         let Some(task) = self.tasks.get(task) else { return Taken::default() };
-        let change = |path: &RepoPath, (old, new): &(Option<Blob>, Option<Blob>)| Change {
-            path: path.clone(),
-            old: old.clone(),
-            new: new.clone(),
-        };
+        let change =
+            |path: &RepoPath, (old, new): &Step| Change { path: path.clone(), old: old.clone(), new: new.clone() };
         let undeclared = |path: &&RepoPath| !task.declared.iter().any(|declared| declared.covers(path));
         let outside =
             if task.declared.is_empty() { Vec::new() } else { task.own.keys().filter(undeclared).cloned().collect() };
@@ -242,7 +242,7 @@ impl Attribution {
             }
             // It goes on from what a Verify wrote: that is its own now.
             Some((before, last, Why::Verify)) if *last == old => {
-                old = before.clone();
+                old.clone_from(before);
                 self.nobody.remove(&change.path);
             }
             _ => {}
@@ -268,7 +268,7 @@ impl Attribution {
             .nobody
             .entry(change.path.clone())
             .or_insert_with(|| (change.old.clone(), change.old.clone(), why.clone()));
-        entry.1 = change.new.clone();
+        entry.1.clone_from(&change.new);
         // A person's stays a person's.
         if entry.2 != Why::Person {
             entry.2 = why;

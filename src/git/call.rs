@@ -49,6 +49,8 @@ const TAIL: usize = 8 * 1024;
 pub(super) struct Git {
     pub(super) program: PathBuf,
     pub(super) folder: PathBuf,
+    /// Variables as if they were inherited; tests keep their machine's configuration out with them.
+    pub(super) inherited: Vec<(String, std::ffi::OsString)>,
 }
 
 impl Git {
@@ -75,6 +77,7 @@ impl Git {
     /// A call whose environment hooks inherit: only what keeps it from asking, and from guessing the repository.
     pub(super) fn call_for_hooks(&self, subcommand: &str, config: &[&str]) -> Call {
         let mut command = Command::new(&self.program);
+        command.envs(self.inherited.iter().map(|(key, value)| (key, value)));
         for variable in REPOSITORY_VARIABLES {
             command.env_remove(variable);
         }
@@ -181,17 +184,16 @@ impl Call {
         let group = Pid::from_raw(child.id().cast_signed());
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || sender.send(child.wait_with_output()));
-        let (ended, late) = match receiver.recv_timeout(self.limit) {
-            Ok(ended) => (ended, false),
-            Err(_) => {
-                // It may be gone by now, which is as good.
-                killpg(group, Signal::SIGTERM).ok();
-                let ended = receiver.recv_timeout(GRACE).or_else(|_| {
-                    killpg(group, Signal::SIGKILL).ok();
-                    receiver.recv_timeout(GRACE)
-                });
-                (ended.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())), true)
-            }
+        let (ended, late) = if let Ok(ended) = receiver.recv_timeout(self.limit) {
+            (ended, false)
+        } else {
+            // It may be gone by now, which is as good.
+            killpg(group, Signal::SIGTERM).ok();
+            let ended = receiver.recv_timeout(GRACE).or_else(|_| {
+                killpg(group, Signal::SIGKILL).ok();
+                receiver.recv_timeout(GRACE)
+            });
+            (ended.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())), true)
         };
         let said = |bytes: &[u8]| String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL)..]).into_owned();
         let mut printed = String::new();

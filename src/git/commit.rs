@@ -16,11 +16,34 @@ use super::error::{CommitError, Error};
 use super::head::HeadState;
 use super::repo::{Repo, index_records, unexpected};
 
-/// A passphrase that nobody types is not waited for longer.
-const SIGNING_LIMIT: Duration = Duration::from_secs(120);
-/// How often, and how long each time, a lock that someone else holds is waited for: ten seconds in all.
-const LOCK_TRIES: u32 = 200;
+/// How long a lock that someone else holds is left alone before the next try.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long others are waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Tries at a lock that someone else holds.
+    pub(super) lock_tries: u32,
+    /// For all hooks of a commit.
+    pub(super) hooks: Duration,
+    /// For a signature: a passphrase that nobody types.
+    pub(super) signing: Duration,
+}
+
+impl Patience {
+    const NORMAL: Self = Self { lock_tries: 200, hooks: Duration::from_secs(600), signing: Duration::from_secs(120) };
+
+    /// Tries again while someone else holds a lock of git.
+    fn with_locks<T>(self, mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        for _ in 1..self.lock_tries {
+            match attempt() {
+                Err(Error::Locked { .. }) => std::thread::sleep(LOCK_PAUSE),
+                result => return result,
+            }
+        }
+        attempt()
+    }
+}
 
 /// Makes commits on the branch that is checked out.
 #[derive(Debug)]
@@ -29,6 +52,7 @@ pub struct Committer {
     /// An index of our own that follows the tip, and which tree it holds.
     index: PathBuf,
     holds: Option<Oid>,
+    pub(super) patience: Patience,
 }
 
 /// What is to be committed.
@@ -99,7 +123,7 @@ impl Committer {
                 _ => {}
             }
         }
-        Ok(Self { repo: repo.clone(), index, holds: None })
+        Ok(Self { repo: repo.clone(), index, holds: None, patience: Patience::NORMAL })
     }
 
     /// Makes the commit on the tip that `at` names: objects only, nothing that anybody sees.
@@ -138,17 +162,18 @@ impl Committer {
         let name = commit.branch.as_deref().unwrap_or("HEAD");
         let old = commit.parent.as_ref().map_or(self.repo.no_object.as_str(), Oid::as_str);
         let message = format!("commit: {}", commit.subject);
-        patiently(|| {
-            let call = self.repo.git.call("update-ref").args(["--no-deref", "-m", &message, name]);
-            call.args([commit.id.as_str(), old]).ok()
-        })
-        .map_err(|error| match error {
-            Error::Failed { stderr, .. } if stderr.contains("cannot lock ref") => {
-                CommitError::HeadMoved { expected: format!("{name} at {old:.7}"), found: stderr.trim().to_owned() }
-            }
-            Error::Failed { stderr, .. } if stderr.contains("hook") => CommitError::Hook { tail: stderr },
-            error => error.into(),
-        })?;
+        self.patience
+            .with_locks(|| {
+                let call = self.repo.git.call("update-ref").args(["--no-deref", "-m", &message, name]);
+                call.args([commit.id.as_str(), old]).ok()
+            })
+            .map_err(|error| match error {
+                Error::Failed { stderr, .. } if stderr.contains("cannot lock ref") => {
+                    CommitError::HeadMoved { expected: format!("{name} at {old:.7}"), found: stderr.trim().to_owned() }
+                }
+                Error::Failed { stderr, .. } if stderr.contains("hook") => CommitError::Hook { tail: stderr },
+                error => error.into(),
+            })?;
         Ok(self
             .finish(&commit.id, commit.parent.as_ref(), request)
             .unwrap_or_else(|error| Published { unfinished: Some(error), ..Published::default() }))
@@ -247,11 +272,13 @@ impl Committer {
             .args(["-F", "-"])
             .args(signs.then_some("-S"))
             .input(message.as_bytes().to_vec())
-            .limit(if signs { SIGNING_LIMIT } else { Duration::from_secs(60) })
+            .limit(self.patience.signing)
             .run();
         let output = match output {
             Err(Error::TimedOut { stderr, .. }) if signs => {
-                return Err(CommitError::Signing { tail: format!("no answer within 120 s {stderr}") });
+                return Err(CommitError::Signing {
+                    tail: format!("no answer within {} s {stderr}", self.patience.signing.as_secs()),
+                });
             }
             output => output?,
         };
@@ -287,7 +314,8 @@ impl Committer {
             update.push((&change.path, blob));
         }
         let index = self.repo.git_dir.join("index");
-        patiently(|| self.repo.set_index(&index, update.iter().map(|(path, blob)| (*path, blob.as_ref()))))?;
+        self.patience
+            .with_locks(|| self.repo.set_index(&index, update.iter().map(|(path, blob)| (*path, blob.as_ref()))))?;
         // Without hooks the commit is what was asked for; a merge can no longer fail here.
         let Ok(Contents { changes: asked, .. }) = self.contents(parent, request) else {
             return Ok(Published::default());
@@ -324,7 +352,7 @@ impl Committer {
     /// Waits until nobody holds the user's index.
     fn wait_for_index(&self) -> Result<(), Error> {
         let lock = self.repo.git_dir.join("index.lock");
-        patiently(|| if lock.exists() { Err(Error::Locked { path: lock.clone() }) } else { Ok(()) })
+        self.patience.with_locks(|| if lock.exists() { Err(Error::Locked { path: lock.clone() }) } else { Ok(()) })
     }
 }
 
@@ -483,17 +511,6 @@ fn in_portions<'a>(paths: impl IntoIterator<Item = &'a RepoPath>) -> Vec<Vec<&'a
     portions
 }
 
-/// Tries again while someone else holds a lock of git, for ten seconds at most.
-fn patiently<T>(mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
-    for _ in 1..LOCK_TRIES {
-        match attempt() {
-            Err(Error::Locked { .. }) => std::thread::sleep(LOCK_PAUSE),
-            result => return result,
-        }
-    }
-    attempt()
-}
-
 /// What git's own words say about why it made no commit; the words themselves where they say nothing known.
 pub(super) fn refused(stderr: String) -> Result<CommitError, String> {
     if stderr.contains("failed to sign") || stderr.contains("failed to write commit object") {
@@ -521,7 +538,8 @@ fn with_trailers(message: &str, trailers: &[(&str, &str)]) -> String {
     });
     text += if in_block { "\n" } else { "\n\n" };
     for (name, value) in trailers {
-        text += &format!("{name}: {}\n", value.split_whitespace().collect::<Vec<_>>().join(" "));
+        let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
+        text.extend([*name, ": ", &value, "\n"]);
     }
     text
 }

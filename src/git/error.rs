@@ -147,9 +147,6 @@ fn said(text: &str) -> String {
 
 /// The first few paths, for one line.
 fn join(paths: &[RepoPath]) -> String {
-    let mut text = paths.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if paths.len() > 5 {
-        text += &format!(" and {} more", paths.len() - 5);
-    }
-    text
+    let text = paths.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if paths.len() > 5 { format!("{text} and {} more", paths.len() - 5) } else { text }
 }

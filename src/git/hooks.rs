@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::call::{DURABLE, Git};
 use super::change::Oid;
@@ -12,8 +11,6 @@ use super::commit::{Committer, refused};
 use super::error::{CommitError, Error};
 use super::repo::{Repo, unexpected};
 
-/// No hook is waited for longer.
-const HOOK_LIMIT: Duration = Duration::from_secs(600);
 /// The hooks that `git commit` runs.
 const COMMIT_HOOKS: [&str; 4] = ["pre-commit", "prepare-commit-msg", "commit-msg", "post-commit"];
 /// Where the first commit of a repository is made; belongs to one working tree only.
@@ -29,7 +26,7 @@ impl Repo {
         let runs = |name: &&str| {
             fs::metadata(folder.join(name)).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
         };
-        Ok(COMMIT_HOOKS.iter().any(|name| runs(&name)).then_some(folder))
+        Ok(COMMIT_HOOKS.iter().any(runs).then_some(folder))
     }
 }
 
@@ -56,7 +53,7 @@ impl Committer {
             .call_for_hooks("commit", &config)
             .args(["-q", "--cleanup=whitespace", "-F"])
             .arg(&file)
-            .limit(HOOK_LIMIT)
+            .limit(self.patience.hooks)
             .run_merged();
         let (exit, said) = match output {
             Ok(output) => (output.exit, output.stderr),
@@ -93,7 +90,9 @@ impl Committer {
     /// The linked working tree for hooks, its HEAD at `parent`. Detached: no branch is tracked or blocked by it.
     fn hook_tree(&self, own: &Path, parent: Option<&Oid>) -> Result<Git, Error> {
         let git = &self.repo.git;
-        let place = Git { folder: own.join("hooks-tree"), ..git.clone() };
+        let mut place = Git { folder: own.join("hooks-tree"), ..git.clone() };
+        // Should its link be lost, it must not be taken for a part of the user's repository around it.
+        place.inherited.push(("GIT_CEILING_DIRECTORIES".to_owned(), own.into()));
         let usable = place.folder.is_dir() && place.call("rev-parse").arg("--git-dir").run()?.exit == Some(0);
         if !usable {
             if place.folder.exists() {
@@ -103,14 +102,13 @@ impl Committer {
                     source,
                 })?;
             }
-            let start = match parent {
-                Some(parent) => parent.clone(),
+            let start = if let Some(parent) = parent {
+                parent.clone()
+            } else {
                 // Git can only link a tree to a commit; nothing ever points to this one.
-                None => {
-                    let empty = self.repo.tree_of(None)?;
-                    let commit = git.call("commit-tree").args([empty.as_str(), "-m", "empty"]).ok()?;
-                    Oid::parse(&commit).ok_or_else(|| unexpected("commit-tree", &commit))?
-                }
+                let empty = self.repo.tree_of(None)?;
+                let commit = git.call("commit-tree").args([empty.as_str(), "-m", "empty"]).ok()?;
+                Oid::parse(&commit).ok_or_else(|| unexpected("commit-tree", &commit))?
             };
             let add = git.call("worktree").args(["add", "-f", "-f", "--detach", "--no-checkout"]);
             add.arg(&place.folder).arg(start.as_str()).ok()?;
@@ -121,17 +119,16 @@ impl Committer {
         for lock in ["index.lock", "HEAD.lock"] {
             fs::remove_file(git_dir.join(lock)).ok();
         }
-        match parent {
-            Some(parent) => place.call("update-ref").args(["--no-deref", "HEAD", parent.as_str()]).ok()?,
-            None => {
-                place.call("update-ref").args(["-d", FIRST]).ok()?;
-                place.call("symbolic-ref").args(["HEAD", FIRST]).ok()?
-            }
-        };
+        if let Some(parent) = parent {
+            place.call("update-ref").args(["--no-deref", "HEAD", parent.as_str()]).ok()?;
+        } else {
+            place.call("update-ref").args(["-d", FIRST]).ok()?;
+            place.call("symbolic-ref").args(["HEAD", FIRST]).ok()?;
+        }
         Ok(place)
     }
 
-    /// Links what the user's tree ignores at its top (installed packages, caches) into the tree for hooks, which could
+    /// Links what the user's tree ignores (installed packages, caches) into the tree for hooks, which could
     /// not run without, and gives a file of patterns that keeps the links out of commits.
     fn link_ignored(&self, own: &Path, place: &Path) -> Result<PathBuf, Error> {
         let git = &self.repo.git;

@@ -72,12 +72,12 @@ impl SpecFiles {
 impl Repo {
     /// The repository that `folder` is in; none where it is in none. Refuses one that cannot be worked in.
     pub fn open(folder: &Path) -> Result<Option<Self>, Error> {
-        Self::open_with(Path::new("git"), folder)
+        Self::open_with(&Git { program: "git".into(), folder: folder.to_owned(), inherited: Vec::new() })
     }
 
-    /// The same with a given git.
-    pub(super) fn open_with(program: &Path, folder: &Path) -> Result<Option<Self>, Error> {
-        let git = Git { program: program.to_owned(), folder: folder.to_owned() };
+    /// The same with a given git, which works in the folder.
+    pub(super) fn open_with(git: &Git) -> Result<Option<Self>, Error> {
+        let folder = git.folder.as_path();
         let version = match git.call("version").ok() {
             Ok(version) => version,
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -111,7 +111,7 @@ impl Repo {
         root.truncate(root.len().saturating_sub(1));
         let root = PathBuf::from(OsStr::from_bytes(&root));
         Ok(Some(Self {
-            git: Git { folder: root.clone(), ..git },
+            git: Git { folder: root.clone(), ..git.clone() },
             root,
             git_dir: OsStr::from_bytes(git_dir).into(),
             common_dir: OsStr::from_bytes(common_dir).into(),

@@ -5,7 +5,7 @@
 //! look lists what is unlike it, takes that in, contents and all, and compares two trees: one call where nothing
 //! changed, four where something did. The user's index is never touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -22,8 +22,10 @@ pub struct Snapshot {
     tree: Oid,
     /// How many new files one look may take in.
     most_new: usize,
-    /// What was seen and not taken in, and why.
+    /// What was not taken in at the last look, and why.
     refused: BTreeMap<RepoPath, Refusal>,
+    /// What would have been refused before the run already; left out of everything as long as it is there.
+    before: BTreeSet<RepoPath>,
 }
 
 /// What one look saw.
@@ -33,7 +35,7 @@ pub struct Seen {
     pub changes: Vec<Change>,
     /// What is new, and was not taken in.
     pub refused: Vec<Refused>,
-    /// What was refused before and is gone now.
+    /// What was refused at the last look and is gone, or taken in now.
     pub cleared: Vec<RepoPath>,
 }
 
@@ -95,7 +97,8 @@ impl Snapshot {
         // Exits with 1 where a file changed, which is no error.
         repo.git.call("update-index").args(["-q", "--refresh"]).index(&index).run()?;
         let tree = repo.tree_of(repo.head()?.commit.as_ref())?;
-        let mut snapshot = Self { repo: repo.clone(), own, index, tree, most_new, refused: BTreeMap::new() };
+        let mut snapshot =
+            Self { repo: repo.clone(), own, index, tree, most_new, refused: BTreeMap::new(), before: BTreeSet::new() };
         let seen = snapshot.look_at(true)?;
         Ok((snapshot, seen))
     }
@@ -121,14 +124,11 @@ impl Snapshot {
                 unlike.insert(path, record[0] == b'?');
             }
         }
-        let mut seen = Seen::default();
-        seen.cleared = self.refused.keys().filter(|path| !unlike.contains_key(*path)).cloned().collect();
-        for path in &seen.cleared {
-            self.refused.remove(path);
-        }
-        unlike.retain(|path, _| self.refused.get(path).is_none_or(|&why| why == Refusal::Unreadable));
+        self.before.retain(|path| unlike.contains_key(path));
+        unlike.retain(|path, _| !self.before.contains(path));
         let mut refused = self.judge(&unlike);
         unlike.retain(|path, _| !refused.contains_key(path));
+        let mut changes = Vec::new();
         if !unlike.is_empty() || first {
             let paths: Vec<&RepoPath> = unlike.keys().collect();
             self.take_in(&paths, &mut refused)?;
@@ -137,15 +137,24 @@ impl Snapshot {
             }
             let tree = self.repo.git.call("write-tree").arg("--missing-ok").index(&self.index).ok()?;
             let tree = Oid::parse(&tree).ok_or_else(|| unexpected("write-tree", &tree))?;
-            seen.changes = self.repo.changes_between(&self.tree, &tree)?;
-            seen.changes.retain(|change| !self.own.has(&change.path));
+            changes = self.repo.changes_between(&self.tree, &tree)?;
+            changes.retain(|change| !self.own.has(&change.path));
             self.tree = tree;
         }
-        for (path, why) in refused {
-            if self.refused.insert(path.clone(), why) != Some(why) {
-                seen.refused.push(Refused { path, why });
-            }
+        if first {
+            // A person's: nobody's fault, and not to be counted with what tasks make.
+            self.before = refused.into_keys().collect();
+            return Ok(Seen { changes, ..Seen::default() });
         }
+        let fresh = |(path, why): (&RepoPath, &Refusal)| {
+            (self.refused.get(path) != Some(why)).then(|| Refused { path: path.clone(), why: *why })
+        };
+        let seen = Seen {
+            changes,
+            refused: refused.iter().filter_map(fresh).collect(),
+            cleared: self.refused.keys().filter(|path| !refused.contains_key(*path)).cloned().collect(),
+        };
+        self.refused = refused;
         Ok(seen)
     }
 

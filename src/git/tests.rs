@@ -1,1 +1,0 @@
-//! The whole module against real repositories, with every git that this machine has.
