@@ -13,7 +13,13 @@ pub fn now() -> Instant {
 /// The wall clock as RFC 3339 in UTC with milliseconds (`2026-01-31T12:00:00.123Z`). Only ever for people.
 #[must_use]
 pub fn timestamp() -> String {
-    rfc3339(jiff::Timestamp::now())
+    rfc3339(wall())
+}
+
+/// The wall clock, for what is compared with another machine's: heartbeats.
+#[must_use]
+pub fn wall() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }
 
 /// A new run id: a UUID v7, so that ids sort by the time their run began.

@@ -10,12 +10,10 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::event::{Envelope, Event, SCHEMA};
 use super::fs::{Context, Durability, PathError, create_folders, keep_bad_copy, sync_folder, write_atomic};
-use super::time;
 
 /// Longer lines are damage: no record gets near it.
 const MAX_LINE: u64 = 1 << 30;
@@ -98,8 +96,8 @@ impl Journal {
 
     /// Appends an event, with one write, and returns its number. One that is not [durable](Event::durable) is not
     /// written and has the number of the last one that is.
-    pub fn append(&mut self, event: &Event, now: Timestamp) -> Result<u64, PathError> {
-        self.append_all([event], now)
+    pub fn append(&mut self, event: &Event, time: &str) -> Result<u64, PathError> {
+        self.append_all([event], time)
     }
 
     /// Appends events that belong together, with one write, and returns the number of the last. All are in the journal
@@ -107,14 +105,13 @@ impl Journal {
     pub fn append_all<'a>(
         &mut self,
         events: impl IntoIterator<Item = &'a Event>,
-        now: Timestamp,
+        time: &str,
     ) -> Result<u64, PathError> {
         self.line.clear();
-        let time = time::format(now);
         let mut seq = self.seq;
         for event in events.into_iter().filter(|event| event.durable()) {
             seq += 1;
-            let record = Record { schema: SCHEMA, seq, time: &time, run: &self.run, event };
+            let record = Record { schema: SCHEMA, seq, time, run: &self.run, event };
             write_line(&mut self.line, &record).context("write", &self.path)?;
         }
         if seq == self.seq {
@@ -390,6 +387,8 @@ mod tests {
 
     use super::*;
 
+    const TIME: &str = "1970-01-01T00:00:00.000Z";
+
     fn event(text: &str) -> Event {
         Event::Notice { level: "info".into(), code: "test".into(), message: text.into() }
     }
@@ -398,7 +397,7 @@ mod tests {
         let path = folder.join("runs/r/journal.jsonl");
         let mut journal = Journal::create(&path, "r").unwrap();
         for i in 0..events {
-            assert_eq!(journal.append(&event(&format!("n{i}")), Timestamp::UNIX_EPOCH).unwrap(), i as u64 + 1);
+            assert_eq!(journal.append(&event(&format!("n{i}")), TIME).unwrap(), i as u64 + 1);
         }
         path
     }
@@ -427,8 +426,8 @@ mod tests {
         let mut journal = Journal::create(&path, "r").unwrap();
         let task = super::super::event::TaskRef { task: "1".into(), index: 0, key: "1".into() };
         let phase = Event::TaskPhase { task, phase: "running".into() };
-        assert_eq!(journal.append_all([&event("a"), &phase, &event("b")], Timestamp::UNIX_EPOCH).unwrap(), 2);
-        assert_eq!(journal.append(&phase, Timestamp::UNIX_EPOCH).unwrap(), 2);
+        assert_eq!(journal.append_all([&event("a"), &phase, &event("b")], TIME).unwrap(), 2);
+        assert_eq!(journal.append(&phase, TIME).unwrap(), 2);
         assert_eq!(messages(&read(&path).unwrap().0), ["a", "b"]);
     }
 
@@ -437,7 +436,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = Journal::create(&folder.path().join("a/b/c/journal.jsonl"), "r").unwrap();
         for _ in 0..10 {
-            journal.append(&event("x"), Timestamp::UNIX_EPOCH).unwrap();
+            journal.append(&event("x"), TIME).unwrap();
         }
         journal.sync().unwrap();
         journal.sync().unwrap();
@@ -455,7 +454,7 @@ mod tests {
         assert!(matches!(tail, Tail::Torn { .. }));
         let (mut journal, repaired) = Journal::open(&path, "r").unwrap();
         assert_eq!((repaired.tail, repaired.kept), (tail, None));
-        assert_eq!(journal.append(&event("new"), Timestamp::UNIX_EPOCH).unwrap(), 3);
+        assert_eq!(journal.append(&event("new"), TIME).unwrap(), 3);
         let (records, tail) = read(&path).unwrap();
         assert_eq!((messages(&records), tail), (vec!["n0".into(), "n1".into(), "new".into()], Tail::Whole));
     }
@@ -485,7 +484,7 @@ mod tests {
         std::fs::File::options().append(true).open(&path).unwrap().write_all(line.as_bytes()).unwrap();
         let (records, tail) = read(&path).unwrap();
         assert_eq!((records.len(), tail), (1, Tail::Whole));
-        assert_eq!(Journal::open(&path, "r").unwrap().0.append(&event("x"), Timestamp::UNIX_EPOCH).unwrap(), 3);
+        assert_eq!(Journal::open(&path, "r").unwrap().0.append(&event("x"), TIME).unwrap(), 3);
     }
 
     #[test]
@@ -495,7 +494,7 @@ mod tests {
         let mut journal = Journal::create(&path, "r").unwrap();
         assert_eq!(ends(&path).unwrap(), None);
         for text in ["first", &"x".repeat(100_000), &"y".repeat(50_000)] {
-            journal.append(&event(text), Timestamp::UNIX_EPOCH).unwrap();
+            journal.append(&event(text), TIME).unwrap();
         }
         let (first, last) = ends(&path).unwrap().unwrap();
         assert_eq!((first.seq, last.seq), (1, 3));
@@ -510,7 +509,7 @@ mod tests {
             0,
             0,
         );
-        let error = journal.append(&event("x"), Timestamp::UNIX_EPOCH).unwrap_err();
+        let error = journal.append(&event("x"), TIME).unwrap_err();
         insta::assert_snapshot!(error, @"cannot write /dev/full: No space left on device (os error 28)");
         assert_eq!(journal.seq(), 0);
     }
@@ -527,7 +526,7 @@ mod tests {
             let mut journal = Journal::create(&path, "r").unwrap();
             let mut ends = Vec::new();
             for text in &texts {
-                journal.append(&event(text), Timestamp::UNIX_EPOCH).unwrap();
+                journal.append(&event(text), TIME).unwrap();
                 ends.push(std::fs::metadata(&path).unwrap().len());
             }
             let cut = cut.index(*ends.last().unwrap() as usize + 1) as u64;

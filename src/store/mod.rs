@@ -3,9 +3,14 @@
 
 pub mod event;
 pub mod fs;
+pub mod history;
 pub mod journal;
 pub mod lock;
 pub mod paths;
 pub mod progress;
+pub mod recovery;
 pub mod state;
 pub mod time;
+
+#[cfg(test)]
+mod testing;
