@@ -1,8 +1,10 @@
 //! `spec.toml`: found upwards from the list to the repository's root, read by hand so that every message has its line.
 //! A key nobody knows is a warning, a bad value an error.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Error;
@@ -41,7 +43,9 @@ pub fn root(folder: &Path) -> PathBuf {
 pub(super) fn apply(settings: &mut RunSettings, file: &Path) -> Result<Vec<String>, Error> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Error::usage(format_args!("cannot read {}: {error}", file.display())))?;
-    apply_text(settings, &text, &file.display().to_string())
+    let here = std::env::current_dir().ok();
+    let shown = here.and_then(|here| file.strip_prefix(here).ok()).unwrap_or(file);
+    apply_text(settings, &text, &shown.display().to_string())
 }
 
 fn apply_text(settings: &mut RunSettings, text: &str, name: &str) -> Result<Vec<String>, Error> {
@@ -51,14 +55,14 @@ fn apply_text(settings: &mut RunSettings, text: &str, name: &str) -> Result<Vec<
         Error::usage(format_args!("{name}:{}: not valid TOML: {}", line(at), error.message()))
     })?;
     let mut warnings = Vec::new();
-    for (section, value) in table.get_ref() {
+    for (section, value) in in_order(table.get_ref()) {
         let known =
             KEYS.iter().any(|(key, _)| key.split_once('.').is_some_and(|(first, _)| first == section.get_ref()));
         let Some(entries) = value.get_ref().as_table().filter(|_| known) else {
             warnings.push(unknown(name, line(section.span().start), section.get_ref()));
             continue;
         };
-        for (key, value) in entries {
+        for (key, value) in in_order(entries) {
             let path = format!("{}.{}", section.get_ref(), key.get_ref());
             if section.get_ref() != "resources" && !KEYS.iter().any(|(known, _)| *known == path) {
                 warnings.push(unknown(name, line(key.span().start), &path));
@@ -70,6 +74,16 @@ fn apply_text(settings: &mut RunSettings, text: &str, name: &str) -> Result<Vec<
         }
     }
     Ok(warnings)
+}
+
+/// A key and its value, with their places.
+type Entry<'a, 'i> = (&'a Spanned<Cow<'i, str>>, &'a Spanned<DeValue<'i>>);
+
+/// The entries of a table as they stand in the file.
+fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<Entry<'a, 'i>> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
 }
 
 fn unknown(name: &str, line: usize, key: &str) -> String {

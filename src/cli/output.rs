@@ -22,3 +22,12 @@ pub fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
         Err(error) => Err(Error::failed(format_args!("cannot write JSON: {error}"))),
     }
 }
+
+/// How many columns to write for: `COLUMNS`, else those of the terminal, else none too many (a file or a pipe).
+#[must_use]
+pub fn columns() -> usize {
+    let asked = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|&columns| columns > 0);
+    asked
+        .or_else(|| terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0)))
+        .unwrap_or(usize::MAX)
+}

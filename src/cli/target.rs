@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Error, config};
+use crate::document::{self, Diagnostic, Document, Severity};
 
 /// The largest list that is read.
 pub const LIMIT: u64 = 256 * 1024 * 1024;
@@ -31,6 +32,49 @@ pub fn open(file: Option<&Path>) -> Result<Target, Error> {
     let path = find(file)?;
     let source = read(&path)?;
     Ok(Target { path, source })
+}
+
+/// A list that was read and parsed.
+#[derive(Debug)]
+pub struct List {
+    /// Where it is, as a person would write it from here.
+    pub path: PathBuf,
+    /// What is in it.
+    pub document: Document,
+    /// What the parser says about it.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Finds, reads and parses the list that FILE means.
+pub fn load(file: Option<&Path>) -> Result<List, Error> {
+    let Target { path, source } = open(file)?;
+    let (document, diagnostics) = document::parse(source, &path.to_string_lossy());
+    Ok(List { path, document, diagnostics })
+}
+
+impl List {
+    /// An error that names everything that keeps the list from being run, with its line; `planned` is what planning
+    /// said about it.
+    pub fn refuse_errors(&self, planned: &[Diagnostic]) -> Result<(), Error> {
+        let shown = self.path.display();
+        let all = self.diagnostics.iter().chain(planned);
+        let errors: Vec<&Diagnostic> = all.filter(|diagnostic| diagnostic.severity == Severity::Error).collect();
+        let place = |error: &Diagnostic| match error.span.end {
+            0 => format!("{shown}: {}", error.message),
+            _ => format!("{shown}:{}: {}", self.document.position(error.span.start).0, error.message),
+        };
+        let error = match errors[..] {
+            [] => return Ok(()),
+            [error] => Error::usage(place(error)),
+            _ => {
+                let lines: Vec<_> = errors.iter().map(|error| format!("\n  {}", place(error))).collect();
+                Error::usage(format_args!("{} errors keep this list from being run:{}", lines.len(), lines.concat()))
+            }
+        };
+        let mut helps: Vec<&str> = errors.iter().filter_map(|error| error.help.as_deref()).collect();
+        helps.dedup();
+        Err(helps.into_iter().take(3).fold(error, Error::hint))
+    }
 }
 
 /// Finds the list that FILE means.

@@ -3,6 +3,9 @@
 
 mod env;
 
+mod docs;
 mod frame;
+mod init;
+mod plan;
 mod settings;
 mod target;

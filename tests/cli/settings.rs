@@ -1,1 +1,145 @@
 //! Flags beat the environment, that beats `spec.toml`, that the defaults.
+
+use insta::assert_snapshot;
+
+use crate::env::{Output, TestEnv};
+
+const LIST: &str = "- [ ] 1.1 A task\n";
+
+/// `spec plan` with a variable of the environment; says how many at once.
+fn plan(env: &TestEnv, args: &[&str], variable: &str) -> Output {
+    let mut command = env.spec_command(["plan", "specs/x/tasks.md", "--format", "json"]);
+    if let Some((name, value)) = variable.split_once('=') {
+        command.env(name, value);
+    }
+    env.output(command.args(args))
+}
+
+#[test]
+fn each_layer_beats_the_one_below() {
+    let env = TestEnv::new();
+    env.write("specs/x/tasks.md", LIST);
+    let limit = |args: &[&str], variable: &str| plan(&env, args, variable).json()["maxParallel"].clone();
+    assert_eq!(limit(&[], ""), 3);
+    env.write("spec.toml", "[run]\nmax_parallel = 4\n");
+    assert_eq!(limit(&[], ""), 4);
+    assert_eq!(limit(&[], "SPEC_MAX_PARALLEL="), 4);
+    assert_eq!(limit(&[], "SPEC_MAX_PARALLEL=5"), 5);
+    assert_eq!(limit(&["-j", "6"], "SPEC_MAX_PARALLEL=5"), 6);
+    let mode = |args: &[&str]| plan(&env, args, "SPEC_MODE=sequential").json()["mode"].clone();
+    assert_eq!(mode(&[]), "sequential");
+    assert_eq!(mode(&["--parallel"]), "groups");
+}
+
+#[test]
+fn a_flag_takes_back_what_the_settings_include() {
+    let env = TestEnv::new();
+    env.write("specs/x/tasks.md", "- [ ] 1.1 A task\n- [ ]* 1.2 Optional\n");
+    env.write("spec.toml", "[run]\ninclude_optional = true\n");
+    let steps = |args: &[&str]| plan(&env, args, "").json()["steps"].as_array().map(Vec::len);
+    assert_eq!(steps(&[]), Some(2));
+    assert_eq!(steps(&["--include-optional=false"]), Some(1));
+}
+
+#[test]
+fn the_nearest_file_counts_up_to_the_root_of_the_repository() {
+    let env = TestEnv::new();
+    env.write("spec.toml", "[run]\nmax_parallel = 7\n");
+    env.write("repo/specs/x/tasks.md", LIST);
+    env.git(["init", "--quiet", "repo"]);
+    let limit = || {
+        let mut command = env.spec_command(["plan", "specs/x", "--format", "json"]);
+        env.output(command.current_dir(env.path("repo"))).json()["maxParallel"].clone()
+    };
+    assert_eq!(limit(), 3);
+    env.write("repo/spec.toml", "[run]\nmax_parallel = 8\n");
+    assert_eq!(limit(), 8);
+    env.write("repo/specs/x/spec.toml", "[run]\nmax_parallel = 9\n");
+    assert_eq!(limit(), 9);
+}
+
+#[test]
+fn unknown_keys_warn_with_their_line() {
+    let env = TestEnv::new();
+    env.write("specs/x/tasks.md", LIST);
+    env.write("spec.toml", "max-parallel = 2\n\n[run]\nmax_paralel = 2\ncolour = \"never\"\n\n[exec]\nagent = \"x\"\n");
+    let output = plan(&env, &[], "");
+    assert_eq!(output.code, 0, "{output}");
+    assert_snapshot!(output.stderr, @r#"
+    warning: spec.toml:1: max-parallel is not a setting and is ignored (did you mean run.max_parallel?)
+    warning: spec.toml:4: run.max_paralel is not a setting and is ignored (did you mean run.max_parallel?)
+    warning: spec.toml:5: run.colour is not a setting and is ignored (did you mean run.color?)
+    warning: spec.toml:8: exec.agent is not a setting and is ignored
+    "#);
+}
+
+#[test]
+fn bad_values_are_errors_with_their_line() {
+    let env = TestEnv::new();
+    env.write("specs/x/tasks.md", LIST);
+    let mut said = String::new();
+    for text in [
+        "[run]\nmax_parallel = 0\n",
+        "[run]\nmax_parallel = -1\n",
+        "[run]\nmax_parallel = \"many\"\n",
+        "[run]\n\ntimeout = \"soon\"\n",
+        "[run]\ntimeout = 0\n",
+        "[run]\nmode = \"fast\"\n",
+        "[run]\nkeep_going = 1\n",
+        "[run]\nshared_files = \"a,b\"\n[run]\n",
+        "[run]\nshared_files = [1]\n",
+        "[exec]\ncommand = \" \"\n",
+        "[resources]\ndb = 0\n",
+        "[run\n",
+    ] {
+        env.write("spec.toml", text);
+        let output = plan(&env, &[], "");
+        assert_eq!((output.code, output.stdout.as_str()), (2, ""), "{text}: {output}");
+        said += &output.stderr;
+    }
+    assert_snapshot!(said, @r#"
+    error: spec.toml:2: run.max_parallel must be at least 1
+    error: spec.toml:2: run.max_parallel must be a whole number of 0 or more
+    error: spec.toml:2: run.max_parallel must be a whole number
+    error: spec.toml:3: run.timeout `soon` is not a duration; write it like `90s`, `10m` or `1h30m`
+    error: spec.toml:2: run.timeout must be more than 0
+    error: spec.toml:2: run.mode must be one of groups, sequential, graph
+    error: spec.toml:2: run.keep_going must be true or false
+    error: spec.toml:3: not valid TOML: duplicate key
+    error: spec.toml:2: run.shared_files must be a list of texts
+    error: spec.toml:2: exec.command must not be empty
+    error: spec.toml:2: resources.db must be at least 1
+    error: spec.toml:1: not valid TOML: unclosed table, expected `]`
+    "#);
+}
+
+#[test]
+fn bad_variables_are_errors_with_their_name() {
+    let env = TestEnv::new();
+    env.write("specs/x/tasks.md", LIST);
+    assert_snapshot!(plan(&env, &[], "SPEC_MAX_PARALLEL=0"), @r#"
+    --- stderr ---
+    error: the environment variable SPEC_MAX_PARALLEL must be at least 1: '0'
+    hint: unset SPEC_MAX_PARALLEL, or give a flag, which beats it
+    [exit code: 2]
+    "#);
+    assert_snapshot!(plan(&env, &[], "SPEC_KEEP_GOING=maybe"), @r#"
+    --- stderr ---
+    error: the environment variable SPEC_KEEP_GOING must be true or false: 'maybe'
+    hint: unset SPEC_KEEP_GOING, or give a flag, which beats it
+    [exit code: 2]
+    "#);
+}
+
+#[test]
+fn resources_and_shared_files_reach_the_plan() {
+    let env = TestEnv::new();
+    let task = |id: &str, more: &str| format!("- [ ] {id} [P] Task\n  - **Uses**: db\n  - **Files**: {more}\n");
+    env.write("specs/x/tasks.md", task("1.1", "m/1.sql") + &task("1.2", "b") + &task("1.3", "m/2.sql"));
+    let edges = || plan(&env, &[], "").json()["edges"].as_array().map(Vec::len);
+    assert_eq!(edges(), Some(2));
+    env.write("spec.toml", "[resources]\ndb = 2\n");
+    assert_eq!(edges(), Some(1));
+    env.write("spec.toml", "[resources]\ndb = 9\n[run]\nshared_files = [\"m/**\"]\n");
+    assert_eq!(edges(), Some(1));
+}
