@@ -1,6 +1,6 @@
 //! Opening a repository: whether it can be worked in at all, and what in it is a person's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -229,12 +229,18 @@ impl Repo {
             .map(RepoPath::new)
             .filter(|path| !own.excuses(path))
             .collect();
-        let known: Vec<&Change> = leftovers.iter().filter(|left| dirty.contains(&left.path)).collect();
-        let changed = self.differs(known.iter().map(|left| (&left.path, left.new.as_ref())))?;
-        for left in known {
-            if !changed.contains(&left.path) {
-                dirty.remove(&left.path);
+        // A path may have been left more than once, with one content after the other.
+        let mut known: BTreeMap<&RepoPath, Vec<Option<&Blob>>> = BTreeMap::new();
+        for left in leftovers.iter().filter(|left| dirty.contains(&left.path)) {
+            known.entry(&left.path).or_default().push(left.new.as_ref());
+        }
+        while !known.is_empty() {
+            let last: Vec<_> = known.iter_mut().filter_map(|(path, blobs)| Some((*path, blobs.pop()?))).collect();
+            let changed = self.differs(last.iter().copied())?;
+            for (path, _) in last.iter().filter(|(path, _)| !changed.contains(*path)) {
+                dirty.remove(*path);
             }
+            known.retain(|path, blobs| dirty.contains(*path) && !blobs.is_empty());
         }
         Ok(dirty.into_iter().collect())
     }

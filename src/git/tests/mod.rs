@@ -104,12 +104,12 @@ impl Fixture {
         committer
     }
 
-    fn own(&self) -> SpecFiles {
+    fn own() -> SpecFiles {
         SpecFiles { list: "specs/x/tasks.md".into(), progress: "specs/x/.progress.md".into() }
     }
 
     fn follow(&self) -> Snapshot {
-        Snapshot::begin(&self.repo(), self.own(), 100).unwrap().0
+        Snapshot::begin(&self.repo(), Self::own(), 100).unwrap().0
     }
 
     /// Runs git as a person would.

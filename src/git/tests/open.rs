@@ -158,7 +158,7 @@ fn a_missing_exclude_file_is_made() {
 #[test]
 fn a_person_s_changes_are_dirt_but_not_the_list_and_its_folder() {
     each(|fixture| {
-        let dirty = || fixture.repo().dirty(&fixture.own(), &[]).unwrap();
+        let dirty = || fixture.repo().dirty(&Fixture::own(), &[]).unwrap();
         fixture.write("specs/x/tasks.md", "- [ ] 1.1 changed\n");
         fixture.write("specs/x/design.md", "new\n");
         fixture.write("spec.toml", "\n");
@@ -190,12 +190,17 @@ fn what_an_earlier_run_left_is_no_dirt_while_it_is_as_it_was_left() {
         fixture.write("made", "by a task\n");
         fixture.write("edited later", "by a task\n");
         fs::remove_file(fixture.path("README")).unwrap();
-        let left = snapshot.look().unwrap().changes;
+        fixture.write("twice", "1\n");
+        let mut left = snapshot.look().unwrap().changes;
+        fixture.write("twice", "2\n");
+        left.extend(snapshot.look().unwrap().changes);
         fixture.write("edited later", "by a person\n");
-        assert_eq!(fixture.repo().dirty(&fixture.own(), &left).unwrap(), ["edited later"].map(RepoPath::from));
+        assert_eq!(fixture.repo().dirty(&Fixture::own(), &left).unwrap(), ["edited later"].map(RepoPath::from));
+        fixture.write("twice", "1\n");
+        assert_eq!(fixture.repo().dirty(&Fixture::own(), &left).unwrap(), ["edited later"].map(RepoPath::from));
         fixture.write("README", "back\n");
         assert_eq!(
-            fixture.repo().dirty(&fixture.own(), &left).unwrap(),
+            fixture.repo().dirty(&Fixture::own(), &left).unwrap(),
             ["README", "edited later"].map(RepoPath::from)
         );
     });

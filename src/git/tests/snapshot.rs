@@ -67,7 +67,7 @@ fn the_user_s_index_is_not_touched() {
         fixture.git(&["add", "README"]);
         fixture.write("README", "and changed\n");
         let before = fs::read(fixture.path(".git/index")).unwrap();
-        let (mut snapshot, seen) = Snapshot::begin(&fixture.repo(), fixture.own(), 100).unwrap();
+        let (mut snapshot, seen) = Snapshot::begin(&fixture.repo(), Fixture::own(), 100).unwrap();
         assert_eq!(brief(&seen.changes), "~README");
         fixture.write("README", "once more\n");
         fixture.write("new", "x\n");
@@ -83,7 +83,7 @@ fn what_differs_from_head_at_the_beginning_is_told() {
         fixture.git(&["add", "staged"]);
         fixture.write("untracked", "x\n");
         fs::remove_file(fixture.path("README")).unwrap();
-        let (_, seen) = Snapshot::begin(&fixture.repo(), fixture.own(), 100).unwrap();
+        let (_, seen) = Snapshot::begin(&fixture.repo(), Fixture::own(), 100).unwrap();
         assert_eq!(brief(&seen.changes), "-README +staged +untracked");
     });
 }
@@ -93,7 +93,7 @@ fn before_the_first_commit_everything_is_new() {
     for program in gits() {
         let fixture = Fixture::empty(program);
         fixture.write("a", "x\n");
-        let (mut snapshot, seen) = Snapshot::begin(&fixture.repo(), fixture.own(), 100).unwrap();
+        let (mut snapshot, seen) = Snapshot::begin(&fixture.repo(), Fixture::own(), 100).unwrap();
         assert_eq!(brief(&seen.changes), "+a");
         fixture.write("a", "y\n");
         assert_eq!(brief(&snapshot.look().unwrap().changes), "~a");
@@ -162,7 +162,7 @@ fn thousands_of_new_files_are_refused_and_taken_once_they_are_few() {
         for number in 0..5 {
             fixture.write(format!("person/{number}"), "x\n");
         }
-        let (mut snapshot, _) = Snapshot::begin(&fixture.repo(), fixture.own(), 3).unwrap();
+        let (mut snapshot, _) = Snapshot::begin(&fixture.repo(), Fixture::own(), 3).unwrap();
         fixture.write("one", "x\n");
         assert_eq!(brief(&snapshot.look().unwrap().changes), "+one");
         for number in 0..4 {
