@@ -321,7 +321,7 @@ pub enum StateError {
 /// Reads the state file and changes nothing, for commands that look on.
 pub fn load(paths: &SpecPaths) -> Result<(Option<State>, Option<Problem>), StateError> {
     let Some(bytes) = read_if_exists(&paths.state())? else { return Ok((None, None)) };
-    let state = match decode(&bytes) {
+    let state = match parse(&bytes) {
         Ok(state) => state,
         Err(reason) => return Ok((None, Some(Problem::Corrupt { reason }))),
     };
@@ -337,8 +337,8 @@ pub fn load(paths: &SpecPaths) -> Result<(Option<State>, Option<Problem>), State
     Ok((Some(state), None))
 }
 
-/// Reads what can be read: a field of ours that has another type than it should is rebuilt anyway, the rest is kept.
-fn decode(bytes: &[u8]) -> Result<State, String> {
+/// Reads a state. A field of ours that has another type than it should is rebuilt anyway, the rest is kept.
+pub fn parse(bytes: &[u8]) -> Result<State, String> {
     let fields: Map<String, Value> = match serde_json::from_slice(bytes) {
         Ok(Value::Object(fields)) => fields,
         Ok(_) => return Err("not a JSON object".to_owned()),
@@ -431,7 +431,7 @@ impl StateFile {
         let mut state = state.clone();
         if self.paths.is_ralph() {
             // The other tool may write to it while we run: what is not ours is taken from what is there now.
-            if let Some(now) = read_if_exists(&self.paths.state())?.and_then(|bytes| decode(&bytes).ok()) {
+            if let Some(now) = read_if_exists(&self.paths.state())?.and_then(|bytes| parse(&bytes).ok()) {
                 self.base = now;
             }
             state.source.clone_from(&self.base.source);
