@@ -11,6 +11,8 @@ pub(super) struct Head<'a> {
     pub id: Option<(&'a str, Option<&'a str>)>,
     /// Tags of the cluster, as reported.
     pub markers: Vec<&'a str>,
+    /// A star stands right behind the id (`7.1* Write tests`).
+    pub starred: bool,
     /// What is left.
     pub title: Cow<'a, str>,
     /// A parallel mark in the middle of the title, which is prose.
@@ -46,6 +48,11 @@ pub(super) fn read(text: &str, accept: impl Fn(&str) -> bool) -> Head<'_> {
         {
             head.id = Some((found.id, found.family));
             at += found.len;
+            let star = rest[found.len..].strip_prefix('\\').unwrap_or(&rest[found.len..]);
+            if star.strip_prefix('*').is_some_and(|behind| open.is_empty() && behind.starts_with([' ', '\t'])) {
+                head.starred = true;
+                at = text.len() - star.len() + 1;
+            }
         } else if let Some(mark) = open.last().filter(|mark| end > 0 && rest.starts_with(**mark)) {
             at += mark.len();
             open.pop();
@@ -100,7 +107,12 @@ fn tag(text: &str) -> Option<(&str, usize)> {
     let behind = &text[len..];
     let link = behind.starts_with('(') && !behind.starts_with("(P)") && !behind.starts_with("(∥)");
     let fits = !tag.is_empty() && tag.len() <= 120 && !tag.contains(['[', ']', '`']) && !tag.starts_with('^');
-    (fits && !link).then_some((tag, len))
+    (fits && !link && !is_citation(tag)).then_some((tag, len))
+}
+
+/// `[Source: architecture/x.md#part]`, `[[WP07-search.md]]`: a place to read, no mark.
+fn is_citation(tag: &str) -> bool {
+    tag.contains(['/', '#']) || tag.contains(".md") || tag.starts_with("Source:")
 }
 
 /// The emphasis mark that opens at the beginning.
@@ -183,6 +195,10 @@ mod tests {
             ("T004 [P2-GH] Add it", r#"T004 ["P2-GH"] Add it"#),
             ("T1 — Add it", "T1 [] Add it"),
             ("[P] Add it", r#"- ["P"] Add it"#),
+            ("7.9* (P) Add it", r#"7.9 ["P"] Add it"#),
+            (r"7.9\* Add it", "7.9 [] Add it"),
+            ("[Source: a/b.md#c]", "- [] [Source: a/b.md#c]"),
+            ("T001 Add it [[WP01-x.md]]", "T001 [] Add it [[WP01-x.md]]"),
             ("**1.1 Add** the thing", "1.1 [] Add the thing"),
             ("1.1 _Add_ the thing", "1.1 [] _Add_ the thing"),
             ("**Add** the thing", "- [] **Add** the thing"),

@@ -22,22 +22,14 @@ const WORDS: &[&str] =
 
 /// Reads the id that a text begins with.
 pub(super) fn read(text: &str) -> Option<Found<'_>> {
-    if let Some((word, rest)) = WORDS.iter().find_map(|word| Some((word, text.strip_prefix(word)?))) {
-        let blanks = rest.len() - rest.trim_start_matches([' ', '#']).len();
-        let number = token(&rest[blanks..]).filter(|_| blanks > 0 || !word.is_ascii())?;
-        let end = word.len() + blanks + number.len();
-        let closing = closing(&text[end..]);
-        let dash = text[end..].trim_start().starts_with(['-', '—', '–', '*', '[', '(']);
-        // `Test 3 devices` is a sentence.
-        let counted = number.contains('.') || number.starts_with(|c: char| c.is_ascii_uppercase());
-        (closing > 0 || dash || counted || text[end..].trim().is_empty()).then_some(())?;
-        return Some(Found { id: number, len: end + closing, family: None });
+    if let Some(found) = behind_word(text) {
+        return Some(found);
     }
     let id = token(text)?;
     let after = &text[id.len()..];
     let closing = closing(after);
     let behind = after[closing..].chars().next();
-    let bounded = behind.is_none_or(|c| c.is_whitespace() || !c.is_ascii() || "[(*~_:,<`|".contains(c));
+    let bounded = behind.is_none_or(|c| c.is_whitespace() || !c.is_ascii() || r"[(*~_:,<`|\".contains(c));
     if !bounded {
         return None;
     }
@@ -56,6 +48,25 @@ pub(super) fn read(text: &str) -> Option<Found<'_>> {
         _ => matches!(id, "TXXX"),
     };
     found(if sure { None } else { Some(family) })
+}
+
+/// The number behind a word such as `Task`, where it counts something: `Test 3 devices` is a sentence.
+fn behind_word(text: &str) -> Option<Found<'_>> {
+    let (word, rest) = WORDS.iter().find_map(|word| Some((word, text.strip_prefix(word)?)))?;
+    let number = rest.trim_start_matches(' ');
+    if number.len() == rest.len() && word.is_ascii() {
+        return None;
+    }
+    let number = token(number.strip_prefix('#').unwrap_or(number))?;
+    let end = text.len() - rest.len() + rest.find(number)? + number.len();
+    let closing = closing(&text[end..]);
+    let behind = text[end..].trim_start();
+    let counts = closing > 0
+        || behind.is_empty()
+        || behind.starts_with(['-', '—', '–'])
+        || number.contains('.')
+        || number.starts_with(|c: char| c.is_ascii_uppercase());
+    counts.then_some(Found { id: number, len: end + closing, family: None })
 }
 
 /// An id as it is reported: without the marks behind it.
@@ -202,6 +213,8 @@ mod tests {
             ("01-02-PLAN.md — x", ""),
             ("00-01: x", "00-01"),
             ("024: x", "024"),
+            ("Step 3 - x", "3"),
+            ("Task #3: x", "3"),
         ] {
             assert_eq!(read(text).filter(|found| found.family.is_none()).map_or("", |found| found.id), id, "{text}");
         }
@@ -217,6 +230,7 @@ mod tests {
             ("R002 ✅ x", "R002", "R"),
             ("T1 x", "T1", "T"),
             ("P1V1 x", "P1V1", "P"),
+            ("AC-1: x", "AC-1", "AC"),
             ("V-P5 x", "V-P5", ""),
             ("G-09.1 x", "G-09.1", "G"),
             ("X-70..X-75 x", "X-70..X-75", "X"),
@@ -234,6 +248,8 @@ mod tests {
             "3D view",
             "100% pass",
             "Test 3 devices",
+            "Step 3 (models) is done",
+            "AC#1 (overview): x",
             "JSON output",
             "README.md",
             "",

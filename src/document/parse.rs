@@ -82,10 +82,10 @@ fn read_box(scan: &Scan<'_>, item: &BoxItem, outer: Option<usize>, diagnostics: 
     let text = behind.trim();
     let start = end - behind.len() + (behind.len() - behind.trim_start().len());
     let mut say = |severity, code, message: &str, help: &str| {
-        let span =
+        let place =
             item.bracket..end - (scan.text[item.bracket..end].len() - scan.text[item.bracket..end].trim_end().len());
-        let (message, help) = (message.to_owned(), Some(help.to_owned()));
-        diagnostics.push(Diagnostic { severity, code, message, span, help });
+        let help = (!help.is_empty()).then(|| help.to_owned());
+        diagnostics.push(Diagnostic { severity, code, message: message.to_owned(), span: place, help });
     };
     let box_char = char::from(scan.text.as_bytes()[item.bracket + 1]);
     match item.shape {
@@ -319,8 +319,9 @@ fn items(
         fields::find(scan, &ranges, &mut all, diagnostics);
         fields::interpret(scan, &mut all, diagnostics);
         all.title_files = super::files::in_title(text);
+        let has_body = ranges.iter().any(|range| !scan.text[range.clone()].trim().is_empty());
         let has_field = all.all.iter().any(|field| labels::known(&field.name).is_some());
-        signs.push(roles::Signs { starred: raw_item.shape == Some(Shape::Star), has_field });
+        signs.push(roles::Signs { starred: raw_item.shape == Some(Shape::Star) || head.starred, has_field, has_body });
         let markers: Vec<String> = head.markers.iter().map(|&marker| marker.to_owned()).collect();
         if let Some(span) = head.parallel_in_prose {
             diagnostics.push(Diagnostic {

@@ -10,6 +10,8 @@ pub(super) struct Signs {
     pub starred: bool,
     /// It has a field that the contract knows.
     pub has_field: bool,
+    /// It says something of its own below its first line.
+    pub has_body: bool,
 }
 
 /// Adds the parents that ids tell, and sets every role. `signs` are those of the items.
@@ -30,12 +32,14 @@ pub(super) fn assign(items: &mut [Item], signs: &[Signs]) {
             Role::Task
         };
     }
-    // From the last to the first: whether something below an item is work decides about the item.
+    // From the last to the first: whether something below an item is work decides about the item. Where all below it
+    // is optional or set aside, an item that says something of its own is work itself: nobody else would do it.
     for index in (0..items.len()).rev() {
-        if items[index].role != Role::Note
-            && let Some(parent) = items[index].parent
-        {
-            items[parent].role = Role::Parent;
+        let Some(parent) = items[index].parent else { continue };
+        match items[index].role {
+            Role::Note => {}
+            Role::Optional | Role::Held if signs[parent].has_body => {}
+            _ => items[parent].role = Role::Parent,
         }
     }
     // A star on a parent speaks of everything below it.
@@ -53,19 +57,17 @@ pub(super) fn assign(items: &mut [Item], signs: &[Signs]) {
 /// way that fix tasks are written.
 fn link_by_ids(items: &mut [Item]) {
     let mut containers: HashMap<(Option<usize>, usize, String), usize> = HashMap::new();
-    for index in 0..items.len() {
-        let item = &items[index];
+    for (index, item) in items.iter_mut().enumerate() {
         let Some(id) = &item.id else { continue };
-        let (stem, rest) = id.split_once('.').map_or((id.as_str(), None), |(stem, rest)| (stem, Some(rest)));
-        let stem = super::ids::same(stem);
-        match rest {
+        let stem = id.split_once('.').map(|(stem, _)| super::ids::same(stem));
+        match stem {
             None => {
-                containers.insert((item.parent, item.depth, stem), index);
+                containers.insert((item.parent, item.depth, super::ids::same(id)), index);
             }
             Some(_) if item.has_fix_marker() => {}
-            Some(_) => {
+            Some(stem) => {
                 if let Some(&container) = containers.get(&(item.parent, item.depth, stem)) {
-                    items[index].parent = Some(container);
+                    item.parent = Some(container);
                 }
             }
         }
