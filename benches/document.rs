@@ -14,11 +14,11 @@ fn titles() -> Arc<[u8]> {
     let mut list = String::from("# Tasks: bench\n");
     for number in 0..100_000 {
         if number % 50 == 0 {
-            let _ = write!(list, "\n## Phase {}: part\n\n", number / 50 + 1);
+            write!(list, "\n## Phase {}: part\n\n", number / 50 + 1).ok();
         }
         let (phase, task) = (number / 50 + 1, number % 50 + 1);
-        let _ = writeln!(list, "- [ ] {phase}.{task} [P] Add the next part of the module in src/part{number}/mod.rs");
-        let _ = writeln!(list, "  - **Files**: src/part{number}/mod.rs");
+        writeln!(list, "- [ ] {phase}.{task} [P] Add the next part of the module in src/part{number}/mod.rs").ok();
+        writeln!(list, "  - **Files**: src/part{number}/mod.rs").ok();
     }
     list.into_bytes().into()
 }
@@ -27,13 +27,13 @@ fn titles() -> Arc<[u8]> {
 fn bodies() -> Arc<[u8]> {
     let mut list = String::from("# Tasks: bench\n\n## Phase 1\n\n");
     for number in 1..=20_000 {
-        let _ = write!(
+        write!(
             list,
             "- [x] 1.{number} Add part {number}\n  - **Do**:\n    1. Write the module\n    2. Wire it up and say why\n  \
              - **Files**: `src/part{number}/mod.rs`, `src/lib.rs`\n  - **Done when**: it is there and the tests pass\n  \
              - **Verify**: `cargo test part{number}`\n  - **Commit**: `feat(part): add part {number}`\n  \
              - _Requirements: FR-{number}, AC-1.2_\n\n",
-        );
+        ).ok();
     }
     list.into_bytes().into()
 }

@@ -108,7 +108,8 @@ impl Document {
         let offset = offset.min(self.source.len());
         let line = self.line_starts.partition_point(|&start| start <= offset).max(1);
         let before = &self.source[self.line_starts[line - 1]..offset];
-        (line, String::from_utf8_lossy(before).chars().count() + 1)
+        // Bytes that continue a character are none of their own.
+        (line, before.iter().filter(|&&byte| byte & 0b1100_0000 != 0b1000_0000).count() + 1)
     }
 
     /// The items that a selector of the command line means: an id, `ID@LINE`, `:INDEX`; a parent or a heading (its

@@ -3,6 +3,7 @@
 //!
 //! Reporters never feed back and never fail a run: a stream that cannot be written to any more goes quiet.
 
+pub mod diagnostics;
 pub mod live;
 mod machine;
 pub mod plain;
