@@ -302,46 +302,14 @@ pub fn spawn(spec: SpawnSpec) -> Result<Running, SpawnError> {
         Ok(above) => format!("{above}/{mark}"),
         Err(_) => mark.clone(),
     };
-    let failed = |source| SpawnError::new(&spec.command, &spec.cwd, source);
-
-    let (stdout, stdout_end) = io::pipe().map_err(failed)?;
-    let stdout = reader(stdout).map_err(failed)?;
-    let (stderr, stderr_end) = if spec.merge_streams {
-        (None, None)
-    } else {
-        let (stderr, end) = io::pipe().map_err(failed)?;
-        (Some(reader(stderr).map_err(failed)?), Some(end))
-    };
-    let start = |command: &CommandLine| -> io::Result<Child> {
-        let mut process = tokio::process::Command::new(&command.program);
-        process
-            .args(&command.args)
-            .current_dir(&spec.cwd)
-            .env(tree::MARK, &marks)
-            .stdin(if spec.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
-            .stdout(stdout_end.try_clone()?)
-            .stderr(stderr_end.as_ref().unwrap_or(&stdout_end).try_clone()?)
-            .process_group(0)
-            .kill_on_drop(true);
-        for (name, value) in &spec.env {
-            match value {
-                Some(value) => process.env(name, value),
-                None => process.env_remove(name),
-            };
-        }
-        #[expect(clippy::disallowed_methods, reason = "this is the place for it")]
-        process.spawn()
-    };
     let started = clock::now();
-    let mut child = match (start(&spec.command), &spec.otherwise) {
-        (Ok(child), _) => child,
+    let (mut child, stdout, stderr) = match (start(&spec.command, &spec, &marks), &spec.otherwise) {
+        (Ok(started), _) => started,
         (Err(_), Some(otherwise)) => {
-            start(otherwise).map_err(|source| SpawnError::new(otherwise, &spec.cwd, source))?
+            start(otherwise, &spec, &marks).map_err(|source| SpawnError::new(otherwise, &spec.cwd, source))?
         }
-        (Err(source), None) => return Err(failed(source)),
+        (Err(source), None) => return Err(SpawnError::new(&spec.command, &spec.cwd, source)),
     };
-    // Our ends of its pipes, or they would never close.
-    drop((stdout_end, stderr_end));
 
     let pid = child.id().unwrap_or_default();
     let input =
@@ -364,6 +332,42 @@ pub fn spawn(spec: SpawnSpec) -> Result<Running, SpawnError> {
         stop: watch::Sender::new(None),
         limits: Limits::new(started, spec.timeout, spec.idle_timeout, spec.grace),
     })
+}
+
+/// Starts one command line, with new pipes for its output; the second where the streams are not merged.
+fn start(
+    command: &CommandLine,
+    spec: &SpawnSpec,
+    marks: &str,
+) -> io::Result<(Child, ChildStdout, Option<ChildStdout>)> {
+    let mut process = tokio::process::Command::new(&command.program);
+    let (stdout, end) = io::pipe()?;
+    let stderr = if spec.merge_streams {
+        process.stderr(end.try_clone()?);
+        None
+    } else {
+        let (stderr, end) = io::pipe()?;
+        process.stderr(end);
+        Some(reader(stderr)?)
+    };
+    process
+        .args(&command.args)
+        .current_dir(&spec.cwd)
+        .env(tree::MARK, marks)
+        .stdin(if spec.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(end)
+        .process_group(0)
+        .kill_on_drop(true);
+    for (name, value) in &spec.env {
+        match value {
+            Some(value) => process.env(name, value),
+            None => process.env_remove(name),
+        };
+    }
+    #[expect(clippy::disallowed_methods, reason = "this is the place for it")]
+    let child = process.spawn()?;
+    // Here our ends of its pipes are closed with `process`, or the readers would never come to an end.
+    Ok((child, reader(stdout)?, stderr))
 }
 
 impl Running {

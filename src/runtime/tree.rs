@@ -199,7 +199,8 @@ fn freeze_and_kill(mut find: impl FnMut() -> Vec<Process>) {
 
 #[cfg(target_os = "linux")]
 mod os {
-    use std::fs;
+    use std::fs::{self, File};
+    use std::io::Read as _;
     use std::os::unix::fs::MetadataExt;
     use std::path::Path;
 
@@ -249,16 +250,19 @@ mod os {
     fn orphans(tree: &Tree) -> (Vec<Process>, bool) {
         let ours = getpid().as_raw();
         // The kernel gives orphans to the first thread of the subreaper.
-        let listed = fs::read_to_string(format!("/proc/self/task/{ours}/children"));
-        let listed: Vec<i32> = match &listed {
-            Ok(list) => numbers(list).collect(),
-            Err(_) => all().filter(|process| process.parent == ours).map(|process| process.pid).collect(),
+        let listed: Vec<i32> = match read(&format!("/proc/self/task/{ours}/children")) {
+            Some(list) => numbers(&list).collect(),
+            None => all().filter(|process| process.parent == ours).map(|process| process.pid).collect(),
         };
         let trees = trees();
-        let unknown = listed.into_iter().filter(|pid| !trees.contains_key(pid));
+        let unknown: Vec<i32> = listed.into_iter().filter(|pid| !trees.contains_key(pid)).collect();
+        if unknown.is_empty() {
+            return (Vec::new(), false);
+        }
         let session = getsid(None).map_or(0, Pid::as_raw);
         let mut reaped = false;
         let orphans = unknown
+            .into_iter()
             .filter_map(stat)
             .filter(|process| {
                 let in_group = trees.contains_key(&process.group);
@@ -270,12 +274,12 @@ mod os {
                     }
                     return false;
                 }
-                let marks = marks(process.pid);
-                let marked = |mark: &str| marks.as_deref().is_some_and(|marks| marks.split('/').any(|m| m == mark));
+                let environ = environ(process.pid);
+                let marks = marks(&environ);
                 process.group == tree.leader
-                    || marked(&tree.mark)
-                    // It wiped its environment. With nothing else running it can only be of this tree.
-                    || (left_session && trees.len() == 1 && !in_group)
+                    || marks.as_deref().is_some_and(|marks| marks.split('/').any(|mark| mark == tree.mark))
+                    // With nothing else running it can only be of this tree.
+                    || (left_session && trees.len() == 1 && !in_group && marks.is_none() && is_wiped(&environ))
             })
             .collect();
         (orphans, reaped)
@@ -299,7 +303,7 @@ mod os {
             .filter(|process| !process.zombie && !above.contains(&process.pid))
             .filter(|process| fs::metadata(format!("/proc/{}", process.pid)).is_ok_and(|meta| meta.uid() == user))
             .filter(|process| {
-                marks(process.pid).is_some_and(|marks| marks.split('/').any(|mark| mark.starts_with(prefix)))
+                marks(&environ(process.pid)).is_some_and(|marks| marks.split('/').any(|mark| mark.starts_with(prefix)))
             })
             .collect()
     }
@@ -316,8 +320,9 @@ mod os {
         for thread in threads {
             match fs::read_to_string(thread.path().join("children")) {
                 Ok(list) => found.extend(numbers(&list)),
-                // A kernel without the list, or a thread that just ended.
-                Err(_) if Path::new("/proc/self/task").join(getpid().to_string()).join("children").exists() => {}
+                // A thread that just ended.
+                Err(_) if Path::new("/proc/thread-self/children").exists() => {}
+                // A kernel without such lists.
                 Err(_) => return all().filter(|process| process.parent == pid).map(|process| process.pid).collect(),
             }
         }
@@ -328,17 +333,40 @@ mod os {
         list.split_ascii_whitespace().filter_map(|number| number.parse().ok())
     }
 
-    fn marks(pid: i32) -> Option<String> {
-        let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    fn environ(pid: i32) -> Vec<u8> {
+        fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
+    }
+
+    fn marks(environ: &[u8]) -> Option<String> {
         environ
             .split(|byte| *byte == 0)
             .find_map(|entry| entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))
             .map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
+    /// Whether most of our own variables are missing: else it has no mark because one of our helpers started it, as git
+    /// does with its housekeeping.
+    fn is_wiped(environ: &[u8]) -> bool {
+        let own = self::environ(getpid().as_raw());
+        let own: Vec<&[u8]> = own.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()).collect();
+        let kept = own.iter().filter(|entry| environ.split(|byte| *byte == 0).any(|other| other == **entry)).count();
+        kept * 2 < own.len()
+    }
+
     fn stat(pid: i32) -> Option<Process> {
-        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        parse_stat(&String::from_utf8_lossy(&text))
+        parse_stat(&read(&format!("/proc/{pid}/stat"))?)
+    }
+
+    /// Reads a small file at one go: this is done for every task.
+    fn read(path: &str) -> Option<String> {
+        let mut text = vec![0; 1024];
+        let mut file = File::open(path).ok()?;
+        let n = file.read(&mut text).ok()?;
+        text.truncate(n);
+        if n == 1024 {
+            file.read_to_end(&mut text).ok()?;
+        }
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// `PID (NAME) STATE PARENT GROUP SESSION ...`; the name may hold anything, parentheses too.

@@ -102,6 +102,19 @@ async fn children_of_other_modules_are_left_alone() {
     alive.wait().unwrap();
 }
 
+/// Git starts its housekeeping in a session of its own and goes.
+#[tokio::test]
+async fn what_helpers_leave_behind_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    become_subreaper().unwrap();
+    let script = "setsid sh -c 'echo $$ > pid; exec sleep 1000' & while [ ! -s pid ]; do sleep 0.01; done";
+    assert!(Command::new("sh").args(["-c", script]).current_dir(&dir).status().unwrap().success());
+    let pid = pid_in(&dir.path().join("pid"));
+    assert_eq!(run(&dir, "exit 0").await.left_behind, 0);
+    assert!(!ended(pid));
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
+}
+
 /// Runs this test binary again, as another process, with only the named test.
 fn again(test: &str, role: &str, dir: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());

@@ -1,0 +1,204 @@
+//! Whole runs of `true`, side by side with other programs that run many processes: `cargo bench --bench compare`.
+//!
+//! Each line is the median of repeats that take turns, so that a busy machine is unfair to all alike. The ratio is to
+//! `bare`, a loop of the standard library's spawn and wait; `threads` is that loop on several threads, `process` our own
+//! starting and watching without the rest. `-- --quick` takes a tenth of the tasks. What is not installed is left out.
+
+#![expect(clippy::print_stdout, reason = "its table is for whoever runs it")]
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use spec::runtime::process::{CommandLine, SpawnSpec, spawn};
+use spec::runtime::{clock, tree};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const REPEATS: usize = 5;
+const TOOLS: [&str; 8] = ["bare", "threads", "process", "spec run", "make", "ninja", "xargs", "parallel"];
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["bare", tasks, at_once] => bare(tasks.parse()?, at_once.parse()?),
+        ["threads", tasks, at_once] => threads(tasks.parse()?, at_once.parse()?),
+        ["process", tasks, at_once] => process(tasks.parse()?, at_once.parse()?),
+        ["measure", program, args @ ..] => measure(program, args),
+        [] => compare(1),
+        ["--quick"] => compare(10),
+        _ => Err("use: compare [--quick]".into()),
+    }
+}
+
+/// As little as can be done: one thread starts and waits.
+#[expect(clippy::disallowed_methods, reason = "what the program is measured against")]
+#[expect(clippy::zombie_processes, reason = "they are waited for, whichever ends first")]
+fn bare(tasks: usize, at_once: usize) -> Result<()> {
+    for task in 0..tasks {
+        if task >= at_once {
+            nix::sys::wait::wait()?;
+        }
+        Command::new("true").stdin(Stdio::null()).spawn()?;
+    }
+    while nix::sys::wait::wait().is_ok() {}
+    Ok(())
+}
+
+/// The same on as many threads as tasks may run at once: starting a process makes its thread wait.
+fn threads(tasks: usize, at_once: usize) -> Result<()> {
+    let left = AtomicUsize::new(tasks);
+    let work = || -> std::io::Result<()> {
+        while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            Command::new("true").stdin(Stdio::null()).status()?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or(Ok(())))
+    })?;
+    Ok(())
+}
+
+/// Ours, without list, engine, journal and reports.
+fn process(tasks: usize, at_once: usize) -> Result<()> {
+    tree::become_subreaper()?;
+    let folder = tempfile::tempdir()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut running = tokio::task::JoinSet::new();
+        for task in 0..tasks {
+            if running.len() == at_once {
+                running.join_next().await;
+            }
+            let log = folder.path().join(task.to_string());
+            let command = CommandLine::new("true", [""; 0]);
+            let mut spec = SpawnSpec::new(command, folder.path(), log, "bench").env("SPEC_TASK_ID", task.to_string());
+            spec.merge_streams = true;
+            spec.timeout = Some(Duration::from_secs(3600));
+            spec.idle_timeout = Some(Duration::from_secs(600));
+            running.spawn(spawn(spec)?.wait());
+        }
+        running.join_all().await;
+        Ok(())
+    })
+}
+
+/// Runs a program and prints how long it took (s), and the most memory one of its processes had (KiB). In a process of
+/// its own, for the system only tells the most of all children.
+fn measure(program: &str, args: &[&str]) -> Result<()> {
+    let before = clock::now();
+    let status = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    let seconds = (clock::now() - before).as_secs_f64();
+    let memory = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN)?.max_rss();
+    if !status.success() {
+        return Err(format!("{program} {args:?}: {status}").into());
+    }
+    println!("{seconds} {memory}");
+    Ok(())
+}
+
+/// One measurement: seconds and KiB.
+fn once(tool: &str, tasks: usize, at_once: usize) -> Result<(f64, u64)> {
+    let folder = tempfile::tempdir()?;
+    let (program, args) = command(tool, folder.path(), tasks, at_once)?;
+    let output = Command::new(std::env::current_exe()?)
+        .arg("measure")
+        .arg(program)
+        .args(args)
+        .current_dir(&folder)
+        .stdin(File::open(folder.path().join("numbers"))?)
+        .output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned().into());
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let (seconds, memory) = text.trim().split_once(' ').ok_or("no figures")?;
+    Ok((seconds.parse()?, memory.parse()?))
+}
+
+#[expect(clippy::disallowed_methods, reason = "files that only this measurement needs")]
+fn command(tool: &str, folder: &Path, tasks: usize, at_once: usize) -> Result<(PathBuf, Vec<String>)> {
+    let numbers: String = (0..tasks).fold(String::new(), |mut text, task| {
+        writeln!(text, "{task}").ok();
+        text
+    });
+    fs::write(folder.join("numbers"), &numbers)?;
+    let each = |line: &dyn Fn(&str) -> String| numbers.lines().map(line).collect::<String>();
+    let jobs = at_once.to_string();
+    let own = || std::env::current_exe().map(|exe| (exe, vec![tool.to_owned(), tasks.to_string(), jobs.clone()]));
+    let args = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
+    Ok(match tool {
+        "bare" | "threads" | "process" => own()?,
+        "spec run" => {
+            let list = each(&|task| format!("- [ ] 1.{task} [P] Task {task}\n  - **Run**: `true`\n"));
+            fs::write(folder.join("tasks.md"), format!("# Tasks\n\n{list}"))?;
+            (env!("CARGO_BIN_EXE_spec").into(), args(&["run", "tasks.md", "-j", &jobs, "--no-commit", "-q"]))
+        }
+        "make" => {
+            let rules = each(&|task| format!("t{task}:\n\ttrue\n"));
+            let all = each(&|task| format!(" t{task}"));
+            fs::write(folder.join("Makefile"), format!("all:{all}\n.PHONY: all{all}\n{rules}"))?;
+            ("make".into(), args(&["-s", "-j", &jobs]))
+        }
+        "ninja" => {
+            let edges = each(&|task| format!("build t{task}: t\n"));
+            fs::write(folder.join("build.ninja"), format!("rule t\n  command = true\n{edges}"))?;
+            ("ninja".into(), args(&["--quiet", "-j", &jobs]))
+        }
+        "xargs" => ("xargs".into(), args(&["-P", &jobs, "-n", "1", "true"])),
+        _ => ("parallel".into(), args(&["-j", &jobs, "true"])),
+    })
+}
+
+fn compare(fraction: usize) -> Result<()> {
+    let usable: Vec<&str> = TOOLS
+        .into_iter()
+        .filter(|tool| match once(tool, 10, 2) {
+            Ok(_) => true,
+            Err(why) => {
+                println!("{tool}: left out ({why})");
+                false
+            }
+        })
+        .collect();
+    println!("| tasks | at once | tool | s | to bare | us a task | peak MiB |\n|---|---|---|---|---|---|---|");
+    for tasks in [1_000, 5_000] {
+        for at_once in [2, 4, 16] {
+            table(&usable, tasks / fraction, at_once)?;
+        }
+    }
+    println!("\nOf a short list and a long one:\n");
+    println!("| tasks | at once | tool | s | to bare | us a task | peak MiB |\n|---|---|---|---|---|---|---|");
+    for tasks in [100, 10_000 / fraction] {
+        table(&usable, tasks, 4)?;
+    }
+    Ok(())
+}
+
+fn table(tools: &[&str], tasks: usize, at_once: usize) -> Result<()> {
+    let mut seen: Vec<Vec<(f64, u64)>> = vec![Vec::new(); tools.len()];
+    for _ in 0..REPEATS {
+        for (tool, seen) in tools.iter().zip(&mut seen) {
+            seen.push(once(tool, tasks, at_once)?);
+        }
+    }
+    let medians: Vec<(f64, u64)> = seen
+        .into_iter()
+        .map(|mut seen| {
+            seen.sort_by(|a, b| a.0.total_cmp(&b.0));
+            (seen[REPEATS / 2].0, seen.iter().map(|(_, memory)| *memory).max().unwrap_or_default())
+        })
+        .collect();
+    for (tool, (seconds, memory)) in tools.iter().zip(&medians) {
+        let (ratio, each) = (seconds / medians[0].0, seconds / tasks as f64 * 1e6);
+        let peak = *memory as f64 / 1024.0;
+        println!("| {tasks} | {at_once} | {tool} | {seconds:.3} | {ratio:.2} | {each:.0} | {peak:.1} |");
+    }
+    Ok(())
+}
