@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use spec::runtime::process::{CommandLine, SpawnSpec, spawn};
+use spec::runtime::process::{CommandLine, SpawnError, SpawnSpec, spawn};
 use spec::runtime::{clock, tree};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -82,9 +82,9 @@ fn process(tasks: usize, at_once: usize) -> Result<()> {
             spec.merge_streams = true;
             spec.timeout = Some(Duration::from_secs(3600));
             spec.idle_timeout = Some(Duration::from_secs(600));
-            running.spawn(spawn(spec)?.wait());
+            running.spawn(async { Ok::<_, SpawnError>(spawn(spec).await?.wait().await) });
         }
-        running.join_all().await;
+        running.join_all().await.into_iter().try_for_each(|outcome| outcome.map(drop))?;
         Ok(())
     })
 }

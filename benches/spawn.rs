@@ -19,7 +19,7 @@ fn place() -> (tempfile::TempDir, tokio::runtime::Runtime) {
 }
 
 fn one(runtime: &tokio::runtime::Runtime, spec: SpawnSpec) {
-    let outcome = runtime.block_on(async { spawn(spec).expect("start it").wait().await });
+    let outcome = runtime.block_on(async { spawn(spec).await.expect("start it").wait().await });
     assert!(outcome.exit == Some(0), "{outcome:?}");
 }
 

@@ -294,8 +294,8 @@ pub struct Running {
     limits: Limits,
 }
 
-/// Starts a process. Needs a tokio runtime.
-pub fn spawn(spec: SpawnSpec) -> Result<Running, SpawnError> {
+/// Starts a process. Needs a tokio runtime. Where the future is dropped before its end, so is the process.
+pub async fn spawn(spec: SpawnSpec) -> Result<Running, SpawnError> {
     static STARTED: AtomicU64 = AtomicU64::new(0);
     let mark = format!("{}.{}", spec.run, STARTED.fetch_add(1, Ordering::Relaxed));
     let marks = match std::env::var(tree::MARK) {
@@ -303,13 +303,26 @@ pub fn spawn(spec: SpawnSpec) -> Result<Running, SpawnError> {
         Err(_) => mark.clone(),
     };
     let started = clock::now();
-    let (mut child, stdout, stderr) = match (start(&spec.command, &spec, &marks), &spec.otherwise) {
-        (Ok(started), _) => started,
-        (Err(_), Some(otherwise)) => {
-            start(otherwise, &spec, &marks).map_err(|source| SpawnError::new(otherwise, &spec.cwd, source))?
+    // The thread that starts a program sleeps until the kernel has loaded it. Where others wait for this thread another
+    // one does that, and several can start at once.
+    let (spec, begun) = if tree::none() {
+        let begun = begin(&spec, &marks);
+        (spec, begun)
+    } else {
+        let begin = move || {
+            let begun = begin(&spec, &marks);
+            (spec, begun)
+        };
+        match tokio::task::spawn_blocking(begin).await {
+            Ok(done) => done,
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is being shut down: nobody is there to be told.
+                Err(_) => std::future::pending().await,
+            },
         }
-        (Err(source), None) => return Err(SpawnError::new(&spec.command, &spec.cwd, source)),
     };
+    let (mut child, stdout, stderr) = begun?;
 
     let pid = child.id().unwrap_or_default();
     let input =
@@ -332,6 +345,17 @@ pub fn spawn(spec: SpawnSpec) -> Result<Running, SpawnError> {
         stop: watch::Sender::new(None),
         limits: Limits::new(started, spec.timeout, spec.idle_timeout, spec.grace),
     })
+}
+
+type Begun = (Child, ChildStdout, Option<ChildStdout>);
+
+/// Starts the command, or the one for where that cannot be.
+fn begin(spec: &SpawnSpec, marks: &str) -> Result<Begun, SpawnError> {
+    let begin = |command| start(command, spec, marks).map_err(|source| SpawnError::new(command, &spec.cwd, source));
+    match (begin(&spec.command), &spec.otherwise) {
+        (Err(_), Some(otherwise)) => begin(otherwise),
+        (begun, _) => begun,
+    }
 }
 
 /// Starts one command line, with new pipes for its output; the second where the streams are not merged.

@@ -76,6 +76,11 @@ fn trees() -> MutexGuard<'static, BTreeMap<i32, String>> {
     TREES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether nothing that we started runs.
+pub(super) fn none() -> bool {
+    trees().is_empty()
+}
+
 /// A process that we started, and everything below it.
 #[derive(Debug)]
 pub(super) struct Tree {

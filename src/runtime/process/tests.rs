@@ -20,7 +20,7 @@ fn sh(dir: &TempDir, script: &str) -> SpawnSpec {
 
 async fn run(spec: SpawnSpec) -> Outcome {
     tree::become_subreaper().unwrap();
-    spawn(spec).unwrap().wait().await
+    spawn(spec).await.unwrap().wait().await
 }
 
 fn folder() -> TempDir {
@@ -87,24 +87,23 @@ async fn a_log_that_cannot_be_written_is_told_of_and_stops_nothing() {
 #[tokio::test]
 async fn why_it_cannot_be_started_is_told_apart() {
     let dir = folder();
-    let error = |spec| match spawn(spec) {
-        Ok(_) => panic!("it was started"),
-        Err(error) => error,
-    };
-    let not_found = error(program(&dir, "no-such-program-anywhere", &[]));
+    async fn error(spec: SpawnSpec) -> SpawnError {
+        spawn(spec).await.err().expect("it is not started")
+    }
+    let not_found = error(program(&dir, "no-such-program-anywhere", &[])).await;
     insta::assert_snapshot!(not_found, @"cannot start `no-such-program-anywhere`: there is no such program on PATH; install it or name it by its path");
     assert!(matches!(not_found, SpawnError::NotFound { .. }));
 
     fs::write(dir.path().join("plain.txt"), "text").unwrap();
-    assert!(matches!(error(program(&dir, "./plain.txt", &[])), SpawnError::NotExecutable { .. }));
+    assert!(matches!(error(program(&dir, "./plain.txt", &[])).await, SpawnError::NotExecutable { .. }));
 
     let mut nowhere = program(&dir, "true", &[]);
     nowhere.cwd = dir.path().join("nowhere");
-    assert!(matches!(error(nowhere), SpawnError::NoDirectory { .. }));
+    assert!(matches!(error(nowhere).await, SpawnError::NoDirectory { .. }));
 
     let mut long = program(&dir, "true", &[]);
     long.command.args.push("x".repeat(4 << 20).into());
-    assert!(matches!(error(long), SpawnError::System { .. }));
+    assert!(matches!(error(long).await, SpawnError::System { .. }));
 }
 
 #[tokio::test]
@@ -239,7 +238,7 @@ async fn a_grandchild_that_holds_the_pipe_is_ended() {
 #[tokio::test(start_paused = true)]
 async fn a_pipe_held_by_an_outsider_is_waited_for_only_so_long() {
     let dir = folder();
-    let running = spawn(sh(&dir, "while [ ! -e go ]; do sleep 0.01; done; echo result")).unwrap();
+    let running = spawn(sh(&dir, "while [ ! -e go ]; do sleep 0.01; done; echo result")).await.unwrap();
     let held = OpenOptions::new().write(true).open(format!("/proc/{}/fd/1", running.pid())).unwrap();
     fs::write(dir.path().join("go"), "").unwrap();
     let outcome = running.wait().await;
@@ -256,7 +255,7 @@ async fn a_process_that_lingers_behind_its_result_is_ended() {
     let mut spec = sh(&dir, "echo RESULT; exec sleep 1000");
     let (stopper, on_line) = late_stopper(Stop::Finished);
     spec.on_line = Some(on_line);
-    let running = spawn(spec).unwrap();
+    let running = spawn(spec).await.unwrap();
     *stopper.lock().unwrap() = Some(running.stopper());
     let outcome = running.wait().await;
     assert_eq!((outcome.ended, outcome.signal), (Ended::Stopped(Stop::Finished), Some(15)));
@@ -322,7 +321,7 @@ async fn a_process_may_end_in_order_within_the_grace() {
     let mut spec = sh(&dir, "trap 'echo cleaned up; exit 5' TERM; echo ready; while :; do sleep 0.01; done");
     let (stopper, on_line) = late_stopper(Stop::Cancel);
     spec.on_line = Some(on_line);
-    let running = spawn(spec).unwrap();
+    let running = spawn(spec).await.unwrap();
     *stopper.lock().unwrap() = Some(running.stopper());
     let outcome = running.wait().await;
     assert_eq!((outcome.ended, outcome.exit), (Ended::Stopped(Stop::Cancel), Some(5)));
@@ -341,7 +340,7 @@ async fn kill_cuts_the_grace_short() {
         let stop = if line == b"ready" { Stop::Cancel } else { Stop::Kill };
         later.lock().unwrap().as_ref().unwrap().stop(stop);
     }));
-    let running = spawn(spec).unwrap();
+    let running = spawn(spec).await.unwrap();
     *stopper.lock().unwrap() = Some(running.stopper());
     let outcome = running.wait().await;
     assert_eq!((outcome.ended, outcome.signal), (Ended::Stopped(Stop::Kill), Some(9)));
@@ -350,7 +349,7 @@ async fn kill_cuts_the_grace_short() {
 #[tokio::test]
 async fn a_weaker_stop_does_not_replace_a_stronger() {
     let dir = folder();
-    let running = spawn(program(&dir, "sleep", &["1000"])).unwrap();
+    let running = spawn(program(&dir, "sleep", &["1000"])).await.unwrap();
     running.stopper().stop(Stop::Kill);
     running.stopper().stop(Stop::Finished);
     assert_eq!(running.wait().await.ended, Ended::Stopped(Stop::Kill));
@@ -371,7 +370,7 @@ async fn trees_are_told_apart() {
     let with_daemon = "(setsid sh -c 'echo $$ > pid; while [ ! -e go ]; do sleep 0.01; done; echo served > proof' &)
         while [ ! -e proof ]; do sleep 0.01; done; echo done";
     tree::become_subreaper().unwrap();
-    let first = spawn(sh(&dir, with_daemon)).unwrap();
+    let first = spawn(sh(&dir, with_daemon)).await.unwrap();
     let first = tokio::spawn(first.wait());
     await_file(&dir.path().join("pid")).await;
     // Ends while the daemon of the first is already our child.

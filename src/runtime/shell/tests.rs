@@ -8,7 +8,7 @@ use crate::runtime::process::{Outcome, spawn};
 async fn run(dir: &TempDir, script: &str) -> Outcome {
     let mut spec = Shell::find().unwrap().script(script).spec(dir.path(), dir.path().join("log"), "test-run");
     spec.merge_streams = true;
-    spawn(spec).unwrap().wait().await
+    spawn(spec).await.unwrap().wait().await
 }
 
 async fn exit(script: &str) -> Option<i32> {

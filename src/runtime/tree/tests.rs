@@ -21,7 +21,7 @@ fn sh(dir: &TempDir, script: &str, run: &str) -> SpawnSpec {
 
 async fn run(dir: &TempDir, script: &str) -> Outcome {
     become_subreaper().unwrap();
-    spawn(sh(dir, script, &clock::run_id())).unwrap().wait().await
+    spawn(sh(dir, script, &clock::run_id())).await.unwrap().wait().await
 }
 
 /// FIELD 22: left the group, lost its parent, wiped its environment.
@@ -53,7 +53,7 @@ async fn a_tree_that_forks_away_is_caught() {
     let id = clock::run_id();
     become_subreaper().unwrap();
     let script = "setsid sh relay & while [ ! -s pid ]; do sleep 0.01; done";
-    let outcome = spawn(sh(&dir, script, &id)).unwrap().wait().await;
+    let outcome = spawn(sh(&dir, script, &id)).await.unwrap().wait().await;
     let caught = fs::read_to_string(dir.path().join("pid")).unwrap();
     fs::write(dir.path().join("stop"), "").unwrap();
     assert!(outcome.left_behind >= 1);
@@ -68,7 +68,7 @@ async fn the_dead_are_reaped_while_a_task_runs() {
     let dir = tempfile::tempdir().unwrap();
     become_subreaper().unwrap();
     let script = "(setsid sh -c 'echo $$ > pid' &); while [ ! -e go ]; do sleep 0.01; done";
-    let running = spawn(sh(&dir, script, &clock::run_id())).unwrap();
+    let running = spawn(sh(&dir, script, &clock::run_id())).await.unwrap();
     let task = tokio::spawn(running.wait());
     await_file(&dir.path().join("pid")).await;
     let pid = pid_in(&dir.path().join("pid"));
@@ -132,13 +132,13 @@ async fn a_sweep_ends_what_a_killed_run_left() {
         let script = "(trap '' TERM; setsid sh -c 'echo $$ > daemon; while :; do sleep 1000; done' &)
             while [ ! -s daemon ]; do sleep 0.01; done; echo $$ > leader; exec sleep 1000";
         let log = Path::new(&dir).join("log");
-        spawn(SpawnSpec::new(CommandLine::new("sh", ["-c", script]), dir, log, "dead-run")).unwrap().wait().await;
+        spawn(SpawnSpec::new(CommandLine::new("sh", ["-c", script]), dir, log, "dead-run")).await.unwrap().wait().await;
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let test = "runtime::tree::tests::a_sweep_ends_what_a_killed_run_left";
     let mut runner = again(test, "runner", dir.path()).spawn().unwrap();
-    let other = spawn(sh(&dir, "exec sleep 1000", "other-run")).unwrap();
+    let other = spawn(sh(&dir, "exec sleep 1000", "other-run")).await.unwrap();
     let (leader, daemon) = (dir.path().join("leader"), dir.path().join("daemon"));
     await_file(&leader).await;
     runner.kill().unwrap();
