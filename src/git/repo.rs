@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use super::call::Git;
 use super::change::{Blob, Change, Oid, RepoPath};
 use super::error::Error;
+use crate::store::fs::TEMP_PREFIX;
 
 /// What never gets into a commit: a run's own files beside the list.
-const EXCLUDED: [&str; 4] = [".spec/", ".spec-state.json*", ".ralph-state.json", ".progress-task-*"];
+const EXCLUDED: [&str; 5] = [".spec/", ".spec-state.json*", ".ralph-state.json*", ".progress-task-*", ".spec-tmp-*"];
 /// The oldest git whose output we know.
 const OLDEST: (u32, u32) = (2, 38);
 
@@ -56,8 +57,9 @@ impl SpecFiles {
         inside.is_some_and(|inside| {
             inside.starts_with(b".spec/")
                 || inside.starts_with(b".spec-state.json")
-                || inside == b".ralph-state.json"
+                || inside.starts_with(b".ralph-state.json")
                 || inside.starts_with(b".progress-task-")
+                || inside.starts_with(TEMP_PREFIX.as_bytes())
         })
     }
 

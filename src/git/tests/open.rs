@@ -135,8 +135,9 @@ fn what_a_run_keeps_is_excluded_once_and_other_lines_stay() {
             *.log
             .spec/
             .spec-state.json*
-            .ralph-state.json
+            .ralph-state.json*
             .progress-task-*
+            .spec-tmp-*
             ");
         }
         for own in [".spec/runs/1/journal.jsonl", ".spec-state.json", ".spec-state.json.bad-1", ".progress-task-3.md"] {
