@@ -4,7 +4,7 @@
 use crate::store::event::Event;
 
 use super::tally::Tally;
-use super::text::{Paint, clean, clock, count, short, took};
+use super::text::{Paint, clean, clock, count, short, short_run, took};
 
 /// From which verbosity on an event is shown: -1 is `-q`, 0 the default, 1 is `-v`, 2 is `-vv`.
 const fn level(event: &Event) -> i8 {
@@ -55,9 +55,9 @@ fn told(event: &Event, tally: &Tally, paint: Paint) -> Option<String> {
                 (None, Some(base)) => format!(" at {}", short(base)),
                 _ => String::new(),
             };
-            let earlier = resumes.as_deref().map_or_else(String::new, |earlier| {
-                format!(", goes on where run {} was killed", earlier.get(..8).unwrap_or(earlier))
-            });
+            let earlier = resumes
+                .as_deref()
+                .map_or_else(String::new, |earlier| format!(", goes on where run {} was killed", short_run(earlier)));
             format!(
                 "{} {}: {} of {} to do in {} ({mode}, at most {max_parallel} at once){place}{earlier}",
                 good("Running"),

@@ -4,7 +4,7 @@
 use crate::store::event::Summary;
 
 use super::plain::labels;
-use super::tally::{Failed, Tally};
+use super::tally::{Failed, Out, Tally, Why};
 use super::text::{Paint, clean, clean_lines, count, took};
 
 /// Lines of a failure's evidence that are quoted.
@@ -54,11 +54,11 @@ fn failure(failed: &Failed, file: &str, paint: Paint) -> Vec<String> {
 
 /// What is not done and did not fail, and why; what is done and was not checked; what is nobody's.
 fn remainder(tally: &Tally, figures: &Summary, paint: Paint) -> Vec<String> {
-    let mut lines: Vec<String> = tally
-        .blocked
-        .iter()
-        .map(|(label, by)| format!("{} {label}: needs {}, which is not done", paint.warn("Blocked"), labels(by)))
-        .collect();
+    let blocked = |out: &Out| match &out.why {
+        Why::Blocked(by) => Some(format!("{} {}: needs {}, not done", paint.warn("Blocked"), out.label, labels(by))),
+        Why::Skipped | Why::Cancelled => None,
+    };
+    let mut lines: Vec<String> = tally.out.iter().filter_map(blocked).collect();
     let mut told = |what: &str, which: &[String], why: &str| {
         if !which.is_empty() {
             lines.push(format!("{} {}: {why}", paint.warn(what), labels(which)));

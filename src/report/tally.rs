@@ -37,6 +37,8 @@ pub struct Active {
 /// A task that failed for good.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failed {
+    /// Finds it again in the list.
+    pub key: String,
     /// As on the command line.
     pub label: String,
     /// Its title.
@@ -53,6 +55,28 @@ pub struct Failed {
     pub log: Option<String>,
     /// The ref that keeps what it left.
     pub salvage: Option<String>,
+}
+
+/// A task that will not be run, for now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Out {
+    /// Finds it again in the list.
+    pub key: String,
+    /// As on the command line.
+    pub label: String,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a task is not run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Why {
+    /// These, which it needs, are not done.
+    Blocked(Vec<String>),
+    /// A person said so.
+    Skipped,
+    /// It was cancelled, by a person or with the run.
+    Cancelled,
 }
 
 /// The run so far.
@@ -78,8 +102,8 @@ pub struct Tally {
     pub active: BTreeMap<String, Active>,
     /// What failed, in the order it did.
     pub failed: Vec<Failed>,
-    /// What will not start, and what it needs.
-    pub blocked: Vec<(String, Vec<String>)>,
+    /// What will not be run, in the order it was told.
+    pub out: Vec<Out>,
     /// Landed without any check having been run.
     pub unverified: Vec<String>,
     /// Warnings that were given.
@@ -110,7 +134,7 @@ impl Tally {
     /// How many tasks wait for an executor or for something else.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.tasks.saturating_sub(self.done + self.active.len() + self.failed.len() + self.blocked.len())
+        self.tasks.saturating_sub(self.done + self.active.len() + self.failed.len() + self.out.len())
     }
 
     /// Takes in one event. [`Tally::now`] is the caller's to set: from a clock, or by [`Tally::at`].
@@ -136,7 +160,8 @@ impl Tally {
                     last_line: String::new(),
                 };
                 self.active.insert(task.key.clone(), active);
-                self.failed.retain(|failed| failed.label != task.task);
+                self.failed.retain(|failed| failed.key != task.key);
+                self.out.retain(|out| out.key != task.key);
             }
             Event::TaskSpawned { task, pid, start_ticks, .. } => {
                 self.with(task, |active| active.process = Some((*pid, *start_ticks)));
@@ -163,9 +188,8 @@ impl Tally {
                     active.last_line.clear();
                 });
             }
-            Event::TaskSkipped { task } | Event::TaskCancelled { task, .. } => {
-                self.active.remove(&task.key);
-            }
+            Event::TaskSkipped { task } => self.leave_out(task, Why::Skipped),
+            Event::TaskCancelled { task, .. } => self.leave_out(task, Why::Cancelled),
             Event::TaskComplete { task, verify, seconds, .. } => {
                 self.active.remove(&task.key);
                 self.logs.remove(&task.key);
@@ -179,6 +203,7 @@ impl Tally {
             Event::TaskFailed { task, attempt, title, code, reason, evidence, salvage } => {
                 self.active.remove(&task.key);
                 self.failed.push(Failed {
+                    key: task.key.clone(),
                     label: clean(&task.task),
                     title: clean(title),
                     code: clean(code),
@@ -190,7 +215,12 @@ impl Tally {
                 });
             }
             Event::TaskBlocked { task, by } => {
-                self.blocked.push((clean(&task.task), by.iter().map(|l| clean(l)).collect()));
+                self.leave_out(task, Why::Blocked(by.iter().map(|label| clean(label)).collect()));
+            }
+            Event::Landing { tasks } => {
+                for task in tasks {
+                    self.with(task, |active| "landing".clone_into(&mut active.phase));
+                }
             }
             Event::Paused { paused } => self.paused = *paused,
             Event::Notice { level, .. } if level == "warning" => self.warnings += 1,
@@ -202,6 +232,14 @@ impl Tally {
             }
             _ => {}
         }
+    }
+
+    /// Takes a task out of what runs or failed: from now on it is out.
+    fn leave_out(&mut self, task: &TaskRef, why: Why) {
+        self.active.remove(&task.key);
+        self.failed.retain(|failed| failed.key != task.key);
+        self.out.retain(|out| out.key != task.key);
+        self.out.push(Out { key: task.key.clone(), label: clean(&task.task), why });
     }
 
     fn with(&mut self, task: &TaskRef, change: impl FnOnce(&mut Active)) {

@@ -273,7 +273,7 @@ fn plain_tells_what_matters_with_its_time_and_a_summary() {
       what it left is kept: git show refs/spec/salvage/x/1.3/5
       next: mend what it met and `spec run specs/x/tasks.md` tries it again, or tick its box if it is done
 
-    Blocked 1.4: needs 1.3, which is not done
+    Blocked 1.4: needs 1.3, not done
     Skipped 1.5: by a person, their boxes stay open
     Pending 2.1: not started, a task before them failed
     Not verified 1.6: landed, but there was nothing to verify them with

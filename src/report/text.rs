@@ -149,6 +149,12 @@ pub fn short(commit: &str) -> &str {
     commit.get(..7).unwrap_or(commit)
 }
 
+/// As much of a run's id as tells it from others: its time, to the millisecond.
+#[must_use]
+pub fn short_run(run: &str) -> &str {
+    run.get(..13).unwrap_or(run)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
