@@ -4,14 +4,24 @@ use std::io::{self, Write as _};
 
 use super::Error;
 
-/// Writes text to standard output as it is. A reader that went away (`spec tasks | head`) is no error.
+/// Writes text to standard output, without its colours where they are not wanted. A reader that went away (`spec tasks |
+/// head`) is no error.
 pub fn print(text: &str) -> Result<(), Error> {
     let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::failed(format_args!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
+    told(out.write_all(text.as_bytes()).and_then(|()| out.flush())).map(|_| ())
+}
+
+/// Writes bytes to standard output as they are, and tells whether somebody still reads them.
+pub fn write_raw(bytes: &[u8]) -> Result<bool, Error> {
+    let mut out = io::stdout().lock();
+    told(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+fn told(written: io::Result<()>) -> Result<bool, Error> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::failed(format_args!("cannot write to standard output: {error}"))),
     }
 }
 

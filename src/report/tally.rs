@@ -14,6 +14,8 @@ use super::text::clean;
 /// A task that a try of is under way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Active {
+    /// Finds it again in the list.
+    pub key: String,
     /// As on the command line.
     pub label: String,
     /// Its place in the list.
@@ -88,6 +90,8 @@ pub struct Tally {
     pub file: String,
     /// Time since the run's start.
     pub now: Duration,
+    /// `groups`, `sequential` or `graph`.
+    pub mode: String,
     /// Limit of executors at once.
     pub max_parallel: usize,
     /// Items of role task.
@@ -131,6 +135,12 @@ impl Tally {
         self.started
     }
 
+    /// The log of the last try of a task that is not over, by its key.
+    #[must_use]
+    pub fn log(&self, key: &str) -> Option<&str> {
+        self.logs.get(key).map(String::as_str)
+    }
+
     /// How many tasks wait for an executor or for something else.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -140,15 +150,16 @@ impl Tally {
     /// Takes in one event. [`Tally::now`] is the caller's to set: from a clock, or by [`Tally::at`].
     pub fn add(&mut self, envelope: &Envelope) {
         match &envelope.event {
-            Event::RunStart { file, max_parallel, tasks, done, .. } => {
+            Event::RunStart { file, mode, max_parallel, tasks, done, .. } => {
                 self.run.clone_from(&envelope.run);
-                self.file = clean(file);
+                (self.file, self.mode) = (clean(file), clean(mode));
                 self.started = envelope.time.parse().ok();
                 (self.max_parallel, self.tasks, self.done) = (*max_parallel, *tasks, *done);
             }
             Event::TaskStart { task, attempt, title, executor, log } => {
                 self.logs.insert(task.key.clone(), log.clone());
                 let active = Active {
+                    key: task.key.clone(),
                     label: clean(&task.task),
                     index: task.index,
                     title: clean(title),

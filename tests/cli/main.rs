@@ -6,6 +6,7 @@ mod env;
 mod docs;
 mod frame;
 mod init;
+mod looking;
 mod plan;
 mod settings;
 mod target;

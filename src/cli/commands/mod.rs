@@ -11,6 +11,7 @@ pub mod plan;
 pub mod resume;
 pub mod retry;
 pub mod run;
+mod runs;
 pub mod show;
 pub mod skip;
 pub mod status;

@@ -1,10 +1,170 @@
-//! `spec show`: one earlier run.
+//! `spec show`: one earlier run, task by task, and its summary.
 
-use crate::cli::Error;
-use crate::cli::args::ShowArgs;
+use std::collections::BTreeMap;
 
-/// Does it and gives the exit code.
+use serde::Serialize;
+
+use super::runs::{self, Life, Run};
+use crate::cli::args::{Format, ShowArgs};
+use crate::cli::{Error, exit, output, target};
+use crate::report::summary::summary;
+use crate::report::text::{Paint, clean, count, short, short_run, took};
+use crate::store::event::{Envelope, Event, Summary, TaskRef};
+use crate::store::history::{self, HistoryError};
+
+/// `spec show RUN --format json`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    schema: &'static str,
+    run: String,
+    file: String,
+    started: String,
+    last_record: String,
+    /// `ended`, `going_on` or `killed`.
+    state: &'static str,
+    outcome: Option<String>,
+    exit: Option<u8>,
+    tasks: Vec<Task>,
+    summary: Option<Summary>,
+}
+
+/// What became of one task in this run.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Task {
+    #[serde(rename = "task")]
+    label: String,
+    index: usize,
+    title: String,
+    /// `done`, `failed`, `blocked`, `skipped`, `cancelled`, `running`, or `unknown` where the run was killed meanwhile.
+    status: &'static str,
+    attempts: u32,
+    /// Seconds of all its tries.
+    seconds: f64,
+    commit: Option<String>,
+    /// `pass` or `none`; null unless it is done.
+    verify: Option<String>,
+    code: Option<String>,
+    reason: Option<String>,
+    log: Option<String>,
+}
+
+/// Shows the run.
 pub fn run(args: &ShowArgs) -> Result<u8, Error> {
-    let _ = args;
-    Err(Error::usage("spec show is not built yet"))
+    let list = target::find(args.file.as_deref())?;
+    let paths = runs::paths(&list)?;
+    let id = history::find(&paths, &args.run).map_err(|error| match error {
+        HistoryError::Path(error) => Error::failed(error),
+        which => Error::usage(which),
+    })?;
+    let run = runs::read(&paths, &id)?;
+    let time = |record: Option<&Envelope>| record.map(|record| record.time.clone());
+    let (Some(started), Some(last_record)) = (time(run.records.first()), time(run.records.last())) else {
+        return Err(Error::failed(format_args!("{}: no record can be read", paths.journal(&id).display())));
+    };
+    let shown = Shown {
+        schema: "spec.run/1",
+        file: run.tally.file.clone(),
+        started,
+        last_record,
+        state: run.life.name(),
+        outcome: run.tally.end.as_ref().map(|(_, outcome, _)| outcome.clone()),
+        exit: run.tally.end.as_ref().map(|(exit, ..)| *exit),
+        summary: run.tally.end.as_ref().map(|(.., summary)| summary.clone()),
+        tasks: tasks(&run),
+        run: id,
+    };
+    match args.format {
+        Format::Json => output::print_json(&shown)?,
+        Format::Human => {
+            let newest = runs::ids(&paths)?.first() == Some(&shown.run);
+            output::print(&human(&shown, &run, newest))?;
+        }
+    }
+    Ok(exit::DONE)
+}
+
+/// What became of each task, in the order of the list.
+fn tasks(run: &Run) -> Vec<Task> {
+    let left = if matches!(run.life, Life::GoingOn(_)) { "running" } else { "unknown" };
+    let mut tasks: BTreeMap<(usize, String), Task> = BTreeMap::new();
+    let mut of = |task: &TaskRef, change: &dyn Fn(&mut Task)| {
+        let entry = tasks.entry((task.index, task.key.clone())).or_default();
+        (entry.label, entry.index) = (clean(&task.task), task.index);
+        change(entry);
+    };
+    for record in &run.records {
+        match &record.event {
+            Event::TaskStart { task, attempt, title, log, .. } => of(task, &|entry| {
+                (entry.status, entry.attempts) = (left, *attempt);
+                (entry.title, entry.log) = (clean(title), Some(clean(log)));
+            }),
+            Event::TaskEnded { task, seconds, .. } => of(task, &|entry| entry.seconds += seconds),
+            Event::TaskComplete { task, attempt, title, commit, verify, seconds } => of(task, &|entry| {
+                (entry.status, entry.attempts, entry.seconds) = ("done", *attempt, *seconds);
+                (entry.title, entry.commit, entry.verify) = (clean(title), commit.clone(), Some(verify.clone()));
+                (entry.code, entry.reason) = (None, None);
+            }),
+            Event::TaskFailed { task, attempt, title, code, reason, .. } => of(task, &|entry| {
+                (entry.status, entry.attempts, entry.title) = ("failed", *attempt, clean(title));
+                (entry.code, entry.reason) = (Some(clean(code)), Some(clean(reason)));
+            }),
+            Event::TaskBlocked { task, .. } => of(task, &|entry| entry.status = "blocked"),
+            Event::TaskSkipped { task } => of(task, &|entry| entry.status = "skipped"),
+            Event::TaskCancelled { task, .. } => of(task, &|entry| entry.status = "cancelled"),
+            _ => {}
+        }
+    }
+    tasks.into_values().collect()
+}
+
+/// The run for people. Only the newest is gone on with where it was killed.
+fn human(shown: &Shown, run: &Run, newest: bool) -> String {
+    let paint = Paint(true);
+    let mut lines = vec![format!("{} of {}", paint.strong(format!("Run {}", shown.run)), shown.file)];
+    let how = match &run.life {
+        Life::GoingOn(owner) => format!("goes on: process {} on {}", owner.pid, clean(&owner.host)),
+        Life::Ended => format!("ended {}", runs::when(&shown.last_record)),
+        Life::Killed => {
+            let next = if newest { "; the next `spec run` goes on with it" } else { "" };
+            format!("was killed, its last record is of {}{next}", runs::when(&shown.last_record))
+        }
+    };
+    lines.push(format!("began {}, {how}", runs::when(&shown.started)));
+    if run.damaged {
+        lines.push(paint.warn("its journal is damaged: what follows is what can still be read"));
+    }
+    lines.push(String::new());
+    for task in &shown.tasks {
+        let status = match task.status {
+            "done" => paint.good(format!("{:>9}", task.status)),
+            "failed" => paint.bad(format!("{:>9}", task.status)),
+            _ => paint.warn(format!("{:>9}", task.status)),
+        };
+        let mut notes = Vec::new();
+        if task.seconds > 0.0 {
+            notes.push(took(task.seconds));
+        }
+        if task.attempts > 1 {
+            notes.push(count(task.attempts as usize, "try", "tries"));
+        }
+        notes.extend(task.code.iter().cloned());
+        if let Some(verify) = &task.verify {
+            notes.push(if verify == "pass" { "verified" } else { "nothing verified it" }.to_owned());
+            notes
+                .push(task.commit.as_deref().map_or_else(|| "no commit".to_owned(), |commit| short(commit).to_owned()));
+        }
+        let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
+        lines.push(format!("{status} {} {}{notes}", task.label, task.title).trim_end().to_owned());
+    }
+    if shown.tasks.is_empty() {
+        lines.push("no task was started".to_owned());
+    }
+    lines.extend(summary(&run.tally, paint));
+    if run.tally.end.is_none() && matches!(run.life, Life::Killed) {
+        lines.push(String::new());
+        lines.push(format!("No figures: run {} did not end in order.", short_run(&shown.run)));
+    }
+    lines.join("\n") + "\n"
 }

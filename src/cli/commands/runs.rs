@@ -1,0 +1,103 @@
+//! The runs of a list, as their journals tell; what `status`, `log`, `history` and `show` have in common.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::cli::Error;
+use crate::report::tally::Tally;
+use crate::runtime::clock;
+use crate::store::event::Envelope;
+use crate::store::history;
+use crate::store::journal::{self, Tail};
+use crate::store::lock::{self, Owner};
+use crate::store::paths::SpecPaths;
+
+/// Whether a run goes on.
+#[derive(Debug, Clone)]
+pub(super) enum Life {
+    /// Its process is there, or was within the last minute as far as can be told from here.
+    GoingOn(Owner),
+    /// It ended in order.
+    Ended,
+    /// Its journal has no end and its process is gone.
+    Killed,
+}
+
+impl Life {
+    /// The word for it in JSON.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::GoingOn(_) => "going_on",
+            Self::Ended => "ended",
+            Self::Killed => "killed",
+        }
+    }
+}
+
+/// A run, read from its journal.
+pub(super) struct Run {
+    /// Its id.
+    pub(super) id: String,
+    /// Its records.
+    pub(super) records: Vec<Envelope>,
+    /// What they add up to.
+    pub(super) tally: Tally,
+    /// Whether it goes on.
+    pub(super) life: Life,
+    /// Whether records of it are damaged, a torn end apart.
+    pub(super) damaged: bool,
+}
+
+/// What stands beside a list.
+pub(super) fn paths(list: &Path) -> Result<SpecPaths, Error> {
+    SpecPaths::find(list).map_err(Error::failed)
+}
+
+/// The ids of all runs of this list, newest first.
+pub(super) fn ids(paths: &SpecPaths) -> Result<Vec<String>, Error> {
+    let mut ids = history::ids(paths).map_err(Error::failed)?;
+    ids.reverse();
+    Ok(ids)
+}
+
+/// Every run of this list that began, newest first. A run that was killed before its first record did nothing.
+pub(super) fn all(paths: &SpecPaths) -> Result<impl Iterator<Item = Result<Run, Error>>, Error> {
+    let ids = ids(paths)?.into_iter().filter(|id| paths.journal(id).exists());
+    Ok(ids.map(|id| read(paths, &id)).filter(|run| run.as_ref().map_or(true, |run| !run.records.is_empty())))
+}
+
+/// Reads a run.
+pub(super) fn read(paths: &SpecPaths, id: &str) -> Result<Run, Error> {
+    let (records, tail) = journal::read(&paths.journal(id)).map_err(Error::failed)?;
+    let mut tally = Tally::default();
+    for record in &records {
+        tally.now = tally.at(&record.time);
+        tally.add(record);
+    }
+    let life = life(paths, id, tally.end.is_some())?;
+    Ok(Run { id: id.to_owned(), records, tally, life, damaged: matches!(tail, Tail::Corrupt { .. }) })
+}
+
+/// Whether a run goes on, given whether its journal has an end.
+pub(super) fn life(paths: &SpecPaths, id: &str, ended: bool) -> Result<Life, Error> {
+    if ended {
+        return Ok(Life::Ended);
+    }
+    let owner = lock::owner(&paths.lock()).map_err(Error::failed)?;
+    Ok(match owner {
+        Some(owner) if owner.run == id && owner.is_alive(now()) => Life::GoingOn(owner),
+        _ => Life::Killed,
+    })
+}
+
+/// The wall clock.
+pub(super) fn now() -> Timestamp {
+    clock::timestamp().parse().unwrap_or_default()
+}
+
+/// A record's time as people read it, to the second, in UTC.
+pub(super) fn when(time: &str) -> String {
+    time.parse::<Timestamp>()
+        .map_or_else(|_| time.to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
