@@ -49,7 +49,7 @@ impl Patience {
 #[derive(Debug)]
 pub struct Committer {
     pub(super) repo: Repo,
-    /// An index of our own that follows the tip, and which tree it holds.
+    /// An index of our own, and the commit whose tree it holds: the tip, as a rule.
     index: PathBuf,
     holds: Option<Oid>,
     pub(super) patience: Patience,
@@ -88,6 +88,16 @@ pub struct NewCommit {
     pub branch: Option<String>,
     /// Its first line.
     pub subject: String,
+    /// What it was made of, where this process made it, and whether hooks had a hand in it.
+    asked: Option<(Vec<Change>, bool)>,
+}
+
+impl NewCommit {
+    /// A commit that the journal of an earlier run has as made.
+    #[must_use]
+    pub const fn recorded(id: Oid, parent: Option<Oid>, branch: Option<String>, subject: String) -> Self {
+        Self { id, parent, branch, subject, asked: None }
+    }
 }
 
 /// What [`Committer::prepare`] made.
@@ -135,12 +145,15 @@ impl Committer {
         }
         let tree = self.write_tree(parent, &changes)?;
         let message = with_trailers(request.message, request.trailers);
-        let id = match self.repo.hooks()? {
-            Some(hooks) => self.commit_with_hooks(&hooks, parent, &tree, &message)?,
-            None => self.commit_tree(parent, &tree, &message)?,
+        let Settings { hooks, signs } = self.repo.settings()?;
+        let id = match &hooks {
+            Some(hooks) => self.commit_with_hooks(hooks, parent, &tree, &message)?,
+            None => self.commit_tree(parent, &tree, &message, signs)?,
         };
+        self.holds = hooks.is_none().then(|| id.clone());
         let subject = message.lines().next().unwrap_or_default().to_owned();
-        let commit = NewCommit { id, parent: parent.cloned(), branch: at.branch.clone(), subject };
+        let asked = Some((changes, hooks.is_some()));
+        let commit = NewCommit { id, parent: parent.cloned(), branch: at.branch.clone(), subject, asked };
         Ok(Prepared { commit: Some(commit), not_added })
     }
 
@@ -175,7 +188,7 @@ impl Committer {
                 error => error.into(),
             })?;
         Ok(self
-            .finish(&commit.id, commit.parent.as_ref(), request)
+            .finish(commit, request)
             .unwrap_or_else(|error| Published { unfinished: Some(error), ..Published::default() }))
     }
 
@@ -206,7 +219,7 @@ impl Committer {
             return Ok(Some(Published::default()));
         }
         self.wait_for_index()?;
-        Ok(Some(self.finish(&commit.id, commit.parent.as_ref(), request)?))
+        Ok(Some(self.finish(commit, request)?))
     }
 
     /// What the commit is to change on `parent`, and which edits it leaves out.
@@ -247,22 +260,18 @@ impl Committer {
 
     /// The tree of `parent` with these changes.
     pub(super) fn write_tree(&mut self, parent: Option<&Oid>, changes: &[Change]) -> Result<Oid, Error> {
-        let base = self.repo.tree_of(parent)?;
-        if self.holds.as_ref() != Some(&base) {
-            self.repo.git.call("read-tree").arg(base.as_str()).index(&self.index).ok()?;
+        if self.holds.is_none() || self.holds.as_ref() != parent {
+            let parent = parent.map_or("--empty", Oid::as_str);
+            self.repo.git.call("read-tree").arg(parent).index(&self.index).ok()?;
         }
         self.holds = None;
         self.repo.set_index(&self.index, changes.iter().map(|change| (&change.path, change.new.as_ref())))?;
         let tree = self.repo.git.durable("write-tree").arg("--missing-ok").index(&self.index).ok()?;
-        let tree = Oid::parse(&tree).ok_or_else(|| unexpected("write-tree", &tree))?;
-        self.holds = Some(tree.clone());
-        Ok(tree)
+        Oid::parse(&tree).ok_or_else(|| unexpected("write-tree", &tree))
     }
 
     /// A commit object without hooks.
-    fn commit_tree(&self, parent: Option<&Oid>, tree: &Oid, message: &str) -> Result<Oid, CommitError> {
-        let signs = self.repo.git.call("config").args(["--type=bool", "--get", "commit.gpgSign"]).run()?;
-        let signs = signs.stdout.starts_with(b"true");
+    fn commit_tree(&self, parent: Option<&Oid>, tree: &Oid, message: &str, signs: bool) -> Result<Oid, CommitError> {
         let output = self
             .repo
             .git
@@ -296,8 +305,20 @@ impl Committer {
 
     /// Brings the user's index up to date for the paths of a commit that landed, and the working tree for what hooks
     /// changed.
-    fn finish(&self, commit: &Oid, parent: Option<&Oid>, request: &CommitRequest<'_>) -> Result<Published, Error> {
-        let landed = self.repo.changes_between(&self.repo.tree_of(parent)?, &self.repo.tree_of(Some(commit))?)?;
+    fn finish(&self, commit: &NewCommit, request: &CommitRequest<'_>) -> Result<Published, Error> {
+        let made_here = commit.asked.is_some();
+        let (asked, hooked) = match &commit.asked {
+            Some((changes, hooked)) => (Some(changes.clone()), *hooked),
+            // What could be made once can only fail for reasons that will show again.
+            None => (self.contents(commit.parent.as_ref(), request).ok().map(|contents| contents.changes), true),
+        };
+        let landed = match &asked {
+            Some(asked) if !hooked => asked.clone(),
+            _ => {
+                let parent = commit.parent.clone().map_or_else(|| self.repo.tree_of(None), Ok)?;
+                self.repo.changes_between(&parent, &commit.id)?
+            }
+        };
         let staged = self.repo.staged(landed.iter().map(|change| &change.path))?;
         let mut update: Vec<(&RepoPath, Option<Blob>)> = Vec::new();
         for change in &landed {
@@ -309,6 +330,10 @@ impl Committer {
             let blob = match (edit, present) {
                 // A person staged an edit of the list: it gets the tick, too.
                 (Some(edit), Some(own)) if change.old.as_ref() != Some(own) => Some(self.repo.edited(own, edit)?),
+                // Since a crash a person may have staged something of their own; what executors stage is not theirs.
+                _ if !made_here && present != change.old.as_ref() && !request.mentions(&change.path, present) => {
+                    continue;
+                }
                 _ => change.new.clone(),
             };
             update.push((&change.path, blob));
@@ -316,11 +341,7 @@ impl Committer {
         let index = self.repo.git_dir.join("index");
         self.patience
             .with_locks(|| self.repo.set_index(&index, update.iter().map(|(path, blob)| (*path, blob.as_ref()))))?;
-        // Without hooks the commit is what was asked for; a merge can no longer fail here.
-        let Ok(Contents { changes: asked, .. }) = self.contents(parent, request) else {
-            return Ok(Published::default());
-        };
-        self.carry(&asked, &landed)
+        asked.map_or_else(|| Ok(Published::default()), |asked| self.carry(&asked, &landed))
     }
 
     /// Writes what hooks made of the files of a commit to the working tree, where it still has what they were given.
@@ -354,6 +375,23 @@ impl Committer {
         let lock = self.repo.git_dir.join("index.lock");
         self.patience.with_locks(|| if lock.exists() { Err(Error::Locked { path: lock.clone() }) } else { Ok(()) })
     }
+}
+
+impl CommitRequest<'_> {
+    /// Whether the task's changes have that content at that path.
+    fn mentions(&self, path: &RepoPath, blob: Option<&Blob>) -> bool {
+        let has =
+            |change: &&Change| change.path == *path && [&change.old, &change.new].map(Option::as_ref).contains(&blob);
+        self.changes.iter().any(|change| has(&change))
+    }
+}
+
+/// What the user has set about commits.
+pub(super) struct Settings {
+    /// The folder of hooks, if there are any for a commit.
+    pub(super) hooks: Option<PathBuf>,
+    /// Whether commits are signed.
+    pub(super) signs: bool,
 }
 
 /// What a commit is to change on its parent, each from what the parent has.

@@ -1,5 +1,6 @@
 //! Commits with hooks: in a tree of its own that has nothing but the commit.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::call::{DURABLE, Git};
 use super::change::Oid;
-use super::commit::{Committer, refused};
+use super::commit::{Committer, Settings, refused};
 use super::error::{CommitError, Error};
 use super::repo::{Repo, unexpected};
 
@@ -17,16 +18,34 @@ const COMMIT_HOOKS: [&str; 4] = ["pre-commit", "prepare-commit-msg", "commit-msg
 const FIRST: &str = "refs/worktree/spec-first";
 
 impl Repo {
-    /// The folder of hooks, if there is one with hooks for a commit in it. Asked each time: a task may install some.
-    pub(super) fn hooks(&self) -> Result<Option<PathBuf>, Error> {
-        let mut path = self.git.call("rev-parse").args(["--git-path", "hooks"]).ok()?;
-        path.truncate(path.trim_ascii_end().len());
-        // Relative ones mean the root of the user's tree, where an installed but uncommitted folder is.
-        let folder = self.root.join(std::ffi::OsString::from_vec(path));
+    /// What is set about commits. Asked each time: a task may have installed hooks.
+    pub(super) fn settings(&self) -> Result<Settings, Error> {
+        let names = r"^(core\.hookspath|commit\.gpgsign)$";
+        let set = self.git.call("config").args(["-z", "--get-regexp", names]).run()?;
+        // `name<LF>value`, the last one counts; a name without a value is true.
+        let (mut elsewhere, mut signs) = (false, false);
+        for setting in set.stdout.split(|&byte| byte == 0) {
+            let mut parts = setting.splitn(2, |&byte| byte == b'\n');
+            match (parts.next(), parts.next()) {
+                (Some(b"core.hookspath"), _) => elsewhere = true,
+                (Some(b"commit.gpgsign"), value) => {
+                    let value = value.unwrap_or(b"true").to_ascii_lowercase();
+                    signs = !matches!(value.as_slice(), b"false" | b"no" | b"off" | b"0" | b"");
+                }
+                _ => {}
+            }
+        }
+        let mut folder = self.common_dir.join("hooks");
+        if elsewhere {
+            // Relative ones mean the root of the user's tree, where an installed but uncommitted folder is.
+            let path = self.git.call("rev-parse").args(["--git-path", "hooks"]).ok()?;
+            folder = self.root.join(OsString::from_vec(path.trim_ascii_end().to_vec()));
+        }
         let runs = |name: &&str| {
             fs::metadata(folder.join(name)).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
         };
-        Ok(COMMIT_HOOKS.iter().any(runs).then_some(folder))
+        let hooks = COMMIT_HOOKS.iter().any(runs).then_some(folder);
+        Ok(Settings { hooks, signs })
     }
 }
 
@@ -115,7 +134,7 @@ impl Committer {
         }
         // Locks of a hook that was killed are ours alone.
         let git_dir = place.call("rev-parse").arg("--absolute-git-dir").ok()?;
-        let git_dir = PathBuf::from(std::ffi::OsString::from_vec(git_dir.trim_ascii_end().to_vec()));
+        let git_dir = PathBuf::from(OsString::from_vec(git_dir.trim_ascii_end().to_vec()));
         for lock in ["index.lock", "HEAD.lock"] {
             fs::remove_file(git_dir.join(lock)).ok();
         }
@@ -136,7 +155,7 @@ impl Committer {
         let mut patterns = Vec::new();
         let global = git.call("config").args(["--type=path", "--get", "core.excludesFile"]).run()?;
         let global = if global.exit == Some(0) {
-            Some(PathBuf::from(std::ffi::OsString::from_vec(global.stdout.trim_ascii_end().to_vec())))
+            Some(PathBuf::from(OsString::from_vec(global.stdout.trim_ascii_end().to_vec())))
         } else {
             let config = std::env::var_os("XDG_CONFIG_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
             config

@@ -313,13 +313,18 @@ fn a_crash_before_the_branch_moved_is_finished() {
     each(|fixture| {
         let changes = made(&fixture, || fixture.write("a", "a\n"));
         let head = fixture.repo().head().unwrap();
-        let prepared = fixture.committer().prepare(&head, &land(&changes, &[])).unwrap().commit.unwrap();
+        let prepared = recorded(fixture.committer().prepare(&head, &land(&changes, &[])).unwrap());
         // A new process knows the commit from its journal.
         assert!(fixture.committer().recover(&prepared, &land(&changes, &[])).unwrap().is_some());
         assert_eq!(fixture.git(&["rev-parse", "HEAD"]), prepared.id.as_str());
         assert_eq!(fixture.status(), "");
         assert!(fixture.committer().recover(&prepared, &land(&changes, &[])).unwrap().is_some());
         assert_eq!((fixture.git(&["rev-list", "--count", "HEAD"]).as_str(), fixture.status().as_str()), ("2", ""));
+        // What a person staged since is theirs.
+        fixture.write("a", "a person's\n");
+        fixture.git(&["add", "a"]);
+        assert!(fixture.committer().recover(&prepared, &land(&changes, &[])).unwrap().is_some());
+        assert_eq!(fixture.status(), "M  a");
     });
 }
 
@@ -334,7 +339,7 @@ fn a_crash_between_branch_and_index_is_finished() {
         let list = "specs/x/tasks.md".into();
         let edits = [FileEdit { path: &list, edit: &tick }];
         let head = fixture.repo().head().unwrap();
-        let prepared = fixture.committer().prepare(&head, &land(&changes, &edits)).unwrap().commit.unwrap();
+        let prepared = recorded(fixture.committer().prepare(&head, &land(&changes, &edits)).unwrap());
         fixture.git(&["update-ref", "HEAD", prepared.id.as_str()]);
         assert_ne!(fixture.status(), "");
         assert!(fixture.committer().recover(&prepared, &land(&changes, &edits)).unwrap().is_some());
@@ -351,7 +356,8 @@ fn a_prepared_commit_that_no_longer_fits_is_given_up() {
         fixture.git(&["commit", "-q", "--allow-empty", "-m", "someone else's"]);
         assert!(fixture.committer().recover(&prepared, &land(&changes, &[])).unwrap().is_none());
         // After a power cut the object itself may be missing.
-        let lost = NewCommit { id: Oid::parse(&[b'1'; 40]).unwrap(), ..prepared };
+        let lost =
+            NewCommit::recorded(Oid::parse(&[b'1'; 40]).unwrap(), prepared.parent, prepared.branch, String::new());
         assert!(fixture.committer().recover(&lost, &land(&changes, &[])).unwrap().is_none());
     });
 }
@@ -449,5 +455,25 @@ fn commits_are_signed_where_the_user_signs_and_a_failure_is_told() {
         committer.patience.signing = Duration::from_millis(200);
         let error = commit(&mut committer, &land(&changes, &[])).unwrap_err();
         assert!(matches!(error, CommitError::Signing { .. }), "{error:?}");
+    });
+}
+
+#[test]
+fn a_commit_costs_a_dozen_calls() {
+    each(|mut fixture| {
+        let trace = fixture.temp.path().join("trace");
+        fixture.inherited = vec![("GIT_TRACE2".into(), trace.clone().into())];
+        let mut committer = fixture.committer();
+        let list = "specs/x/tasks.md".into();
+        for content in ["1\n", "2\n", "3\n"] {
+            let changes = made(&fixture, || fixture.write("a", content));
+            let add = |list: &[u8]| Some([list, b"x\n"].concat());
+            let edits = [FileEdit { path: &list, edit: &add }];
+            fs::remove_file(&trace).unwrap();
+            commit(&mut committer, &land(&changes, &edits)).unwrap();
+            let calls = fs::read_to_string(&trace).unwrap().lines().filter(|line| line.contains(" start ")).count();
+            // Once more for the first, whose tree is read into our index.
+            assert_eq!(calls, if content == "1\n" { 13 } else { 12 });
+        }
     });
 }

@@ -77,7 +77,7 @@ fn a_crash_after_the_branch_moved_still_carries() {
         fixture.hook("pre-commit", "printf 'formatted\\n' > a; git add a");
         let changes = made(&fixture, "a", "unformatted\n");
         let head = fixture.repo().head().unwrap();
-        let prepared = fixture.committer().prepare(&head, &land(&changes, &[])).unwrap().commit.unwrap();
+        let prepared = recorded(fixture.committer().prepare(&head, &land(&changes, &[])).unwrap());
         fixture.git(&["update-ref", "HEAD", prepared.id.as_str()]);
         let published = fixture.committer().recover(&prepared, &land(&changes, &[])).unwrap().unwrap();
         assert_eq!(brief(&published.carried), "~a");

@@ -197,6 +197,12 @@ fn commit(committer: &mut Committer, request: &CommitRequest<'_>) -> Result<(New
     Ok((commit, published))
 }
 
+/// The commit as a new process knows it, from its journal.
+fn recorded(prepared: Prepared) -> NewCommit {
+    let NewCommit { id, parent, branch, subject, .. } = prepared.commit.unwrap();
+    NewCommit::recorded(id, parent, branch, subject)
+}
+
 /// Changes as `+path`, `-path`, `~path`.
 fn brief(changes: &[Change]) -> String {
     let sign = |change: &Change| match (&change.old, &change.new) {
