@@ -82,9 +82,9 @@ pub struct Stage {
 /// What is known of a task from an earlier run that did not end in order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seed {
-    /// Tries that were made.
+    /// Tries that were begun.
     pub tries: u32,
-    /// How many of them count.
+    /// Tries that failed and count; one that was cut short by a kill does not.
     pub attempts: u32,
     /// How many ended by their time limit.
     pub timeouts: u32,

@@ -298,6 +298,11 @@ impl RunState {
         }
         if task.seed.passed {
             self.pass(node, fx);
+        } else if task.seed.failed && task.seed.attempts >= task.spec.max_attempts {
+            // Its tries were used up in a run that was killed before it could end.
+            let failure = Failure::new(Code::Crash, "its attempts were used up before the run was killed");
+            fx.push(Effect::Fail { node, attempt: task.seed.tries, failure });
+            self.close(node, Phase::Failed, fx);
         } else {
             task.phase = Phase::Ready;
             self.ready.insert((task.seed.tries > 0, task.spec.index, node));
@@ -620,6 +625,7 @@ impl RunState {
                 self.enter(dependent, fx);
             } else if matches!(task.phase, Phase::Waiting | Phase::Backoff) {
                 self.unqueue(dependent);
+                self.inherit(dependent, node);
                 fx.push(Effect::Block { node: dependent, by: self.missing(dependent) });
                 self.close(dependent, Phase::Blocked, fx);
             }

@@ -137,13 +137,13 @@ fn seeds(world: &World, facts: &[Fact]) -> Vec<(TaskSpec, Seed)> {
     let mut seeds = vec![Seed::default(); world.specs.len()];
     for fact in facts {
         match fact {
-            Fact::Started(node) => {
-                seeds[*node].tries += 1;
-                seeds[*node].attempts += 1;
-            }
+            Fact::Started(node) => seeds[*node].tries += 1,
             Fact::Uncounted(node) => seeds[*node].attempts -= 1,
             Fact::TimedOut(node) => seeds[*node].timeouts += 1,
-            Fact::Failed(node) => (seeds[*node].failed, seeds[*node].passed) = (true, false),
+            Fact::Failed(node) => {
+                seeds[*node].attempts += 1;
+                (seeds[*node].failed, seeds[*node].passed) = (true, false);
+            }
             Fact::Passed(node) => seeds[*node].passed = true,
             Fact::Landed(_) => {}
         }
@@ -264,6 +264,7 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
                     }
                 }
                 Effect::Fail { node, .. } => {
+                    seat.facts.push(Fact::Failed(node));
                     seat.leave(node);
                     seat.passed.remove(&node);
                     seat.failed.insert(node);
@@ -382,9 +383,9 @@ fn hold(from: u64, to: u64) -> usize {
             let unique: BTreeSet<_> = landed.iter().collect();
             assert_eq!(unique.len(), landed.len(), "run {number}: landed twice over a crash at {point}");
             for (node, spec) in world.specs.iter().enumerate() {
-                let counted = facts.iter().filter(|fact| **fact == Fact::Started(node)).count()
-                    - facts.iter().filter(|fact| **fact == Fact::Uncounted(node)).count();
-                // One more than its limit only where the crash came with its last try under way.
+                let count = |wanted| facts.iter().filter(|fact| **fact == wanted).count();
+                let counted = count(Fact::Failed(node)) - count(Fact::Uncounted(node));
+                // One more than its limit only where the crash came between a try that does not count and saying so.
                 assert!(counted <= spec.max_attempts as usize + 1, "run {number}: attempts forgotten at {point}");
             }
         }
