@@ -55,6 +55,8 @@ enum Why {
     Several(BTreeSet<String>),
     /// A task that failed; it could not be taken out.
     Left(String),
+    /// An earlier run.
+    Earlier,
 }
 
 /// What is one task's.
@@ -77,6 +79,8 @@ pub struct Taken {
 pub struct Unattributed {
     /// From what to what.
     pub change: Change,
+    /// It is a person's: there before the run, or made while no task ran.
+    pub persons: bool,
     /// Why it is nobody's, for people.
     pub reason: String,
 }
@@ -97,6 +101,13 @@ impl Attribution {
         let own = &mut self.tasks.entry(task.to_owned()).or_default().own;
         for change in changes {
             own.entry(change.path.clone()).or_default().push((change.old.clone(), change.new.clone()));
+        }
+    }
+
+    /// What an earlier run left in the tree, and nobody can say whose it is.
+    pub fn leave(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.note(change, Why::Earlier);
         }
     }
 
@@ -211,11 +222,13 @@ impl Attribution {
             Why::Verify => "written by a Verify command".to_owned(),
             Why::Several(_) => "several tasks may have written it".to_owned(),
             Why::Left(_) => "left by a task that failed".to_owned(),
+            Why::Earlier => "left by an earlier run".to_owned(),
         };
         self.nobody
             .iter()
             .map(|(path, (old, new, why))| Unattributed {
                 change: Change { path: path.clone(), old: old.clone(), new: new.clone() },
+                persons: *why == Why::Person,
                 reason: reason(why),
             })
             .collect()

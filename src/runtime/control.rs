@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{clock, tree};
 
 /// How often the run looks for requests.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often a sender looks for its answer.
 const ANSWER_EVERY: Duration = Duration::from_millis(20);
 /// The card of the run that answers.
@@ -174,18 +174,8 @@ impl Mailbox {
         Ok(mailbox)
     }
 
-    /// The next request. May be dropped at any time without losing one.
-    pub async fn next(&self) -> Request {
-        loop {
-            if let Some(request) = self.take() {
-                return request;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-
     /// The oldest request, if there is one.
-    fn take(&self) -> Option<Request> {
+    pub(super) fn take(&self) -> Option<Request> {
         let entries = fs::read_dir(&self.folder).ok()?.flatten();
         let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         // Their ids sort by age.
@@ -239,6 +229,15 @@ mod tests {
         std::thread::spawn(move || send(&folder, command, LONG))
     }
 
+    async fn next(mailbox: &Mailbox) -> Request {
+        loop {
+            match mailbox.take() {
+                Some(request) => return request,
+                None => tokio::time::sleep(ANSWER_EVERY).await,
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_request_is_answered() {
         let dir = tempfile::tempdir().unwrap();
@@ -249,7 +248,7 @@ mod tests {
             (Command::Retry("1.2@7".to_owned()), Err("1.2@7 has not failed".to_owned())),
         ] {
             let sender = asked(folder, command.clone());
-            let request = mailbox.next().await;
+            let request = next(&mailbox).await;
             assert_eq!(request.command, command);
             request.answer(said.clone()).unwrap();
             let heard = sender.join().unwrap().map_err(|error| error.to_string());

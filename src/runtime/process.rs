@@ -354,7 +354,7 @@ fn begin(spec: &SpawnSpec, marks: &str) -> Result<Begun, SpawnError> {
     let begin = |command| start(command, spec, marks).map_err(|source| SpawnError::new(command, &spec.cwd, source));
     match (begin(&spec.command), &spec.otherwise) {
         (Err(_), Some(otherwise)) => begin(otherwise),
-        (begun, _) => begun,
+        (result, _) => result,
     }
 }
 

@@ -246,6 +246,12 @@ pub enum Event {
         /// Why it is nobody's, for people.
         reason: String,
     },
+    /// What a person had changed in the tree when the run began: never a task's, in this run and in one that goes on
+    /// with it.
+    Baseline {
+        /// What was there.
+        entries: Vec<TreeEntry>,
+    },
     /// One gate was looked at.
     TaskGate {
         /// Which task.
@@ -457,6 +463,7 @@ impl Event {
             Self::TaskSpawned { .. }
                 | Self::TaskProgress { .. }
                 | Self::TaskTaken { .. }
+                | Self::Baseline { .. }
                 | Self::Landing { .. }
                 | Self::CommitMade { .. }
         )

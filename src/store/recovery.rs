@@ -27,6 +27,8 @@ pub struct Recovered {
     pub unattributed: BTreeMap<String, TreeEntry>,
     /// What tasks of runs that ended in order left in the tree without landing, by path.
     pub left: BTreeMap<String, TreeEntry>,
+    /// What a person had changed in the tree when the last run began, by path.
+    pub baseline: BTreeMap<String, TreeEntry>,
 }
 
 /// The last run before this one.
@@ -256,6 +258,9 @@ impl Recovered {
                     branch: branch.clone(),
                     outcome: None,
                 });
+            }
+            Event::Baseline { entries } => {
+                self.baseline = entries.iter().map(|entry| (entry.path.clone(), entry.clone())).collect();
             }
             Event::RunComplete { outcome, .. } => {
                 if let Some(last) = &mut self.last {
