@@ -1,8 +1,15 @@
-//! The driver's edge to the world: processes, signals, clock, steering.
+//! The driver and its edge to the world: processes, signals, clock, steering. [`prepare`] makes a run ready, the driver
+//! carries it out.
 
+mod attempt;
+mod board;
 pub mod clock;
 pub mod control;
+mod driver;
+mod landing;
+pub mod prepare;
 pub mod process;
+mod shared;
 pub mod shell;
 pub mod signals;
 pub mod tree;

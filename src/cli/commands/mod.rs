@@ -1,24 +1,21 @@
 //! One file a command: `run(args)` does it and gives the exit code.
 
-pub mod cancel;
 pub mod check;
 pub mod completions;
 pub mod history;
 pub mod init;
 pub mod log;
-pub mod pause;
 pub mod plan;
-pub mod resume;
-pub mod retry;
 pub mod run;
 mod runs;
 pub mod show;
-pub mod skip;
 pub mod status;
+pub mod steer;
 pub mod tasks;
 
 use super::Error;
 use super::args::{Cli, Command};
+use crate::runtime::control;
 
 /// Does what was asked for and gives the exit code.
 pub fn run(cli: &Cli) -> Result<u8, Error> {
@@ -29,11 +26,11 @@ pub fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Plan(args) => plan::run(args),
         Command::Run(args) => run::run(args, cli.color),
         Command::Status(args) => status::run(args),
-        Command::Cancel(args) => cancel::run(args),
-        Command::Pause(args) => pause::run(args),
-        Command::Resume(args) => resume::run(args),
-        Command::Retry(args) => retry::run(args),
-        Command::Skip(args) => skip::run(args),
+        Command::Cancel(args) => steer::run(args, control::Command::Cancel),
+        Command::Pause(args) => steer::run(args, control::Command::Pause),
+        Command::Resume(args) => steer::run(args, control::Command::Resume),
+        Command::Retry(args) => steer::task(args, control::Command::Retry),
+        Command::Skip(args) => steer::task(args, control::Command::Skip),
         Command::Log(args) => log::run(args),
         Command::History(args) => history::run(args),
         Command::Show(args) => show::run(args),

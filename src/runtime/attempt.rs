@@ -1,0 +1,300 @@
+//! One try of a task: what is started, with which words and surroundings, and what came of it. The driver makes an
+//! [`Attempt`] and awaits it; nothing in here decides anything.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::clock;
+use super::process::{
+    self, CommandLine, Ended, Line, LineSink, Outcome, Running, SpawnError, SpawnSpec, Stop, Stopper,
+};
+use super::shell::Shell;
+use crate::engine::Node;
+use crate::engine::gates::End;
+use crate::engine::output::{Report, Scanner};
+use crate::git::REPOSITORY_VARIABLES;
+
+/// Where and how the commands of a try are run.
+#[derive(Clone)]
+pub(super) struct Attempt {
+    pub(super) node: Node,
+    pub(super) shell: Arc<Shell>,
+    pub(super) cwd: PathBuf,
+    pub(super) env: Vec<(OsString, Option<OsString>)>,
+    pub(super) run: String,
+    pub(super) log: PathBuf,
+    /// For all commands of the try together.
+    pub(super) timeout: Duration,
+    pub(super) idle: Duration,
+    pub(super) grace: Duration,
+    pub(super) display: Option<mpsc::Sender<Line>>,
+    pub(super) spawned: mpsc::UnboundedSender<Spawned>,
+}
+
+/// A process of a try runs.
+pub(super) struct Spawned {
+    pub(super) node: Node,
+    pub(super) pid: u32,
+    pub(super) start_ticks: u64,
+}
+
+/// Ends whatever a try is running, and keeps it from starting more.
+#[derive(Clone, Default)]
+pub(super) struct Brake(Arc<Mutex<(Option<Stop>, Option<Stopper>)>>);
+
+impl Brake {
+    /// Ends the try.
+    pub(super) fn pull(&self, stop: Stop) {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.0 = slot.0.max(Some(stop));
+        if let Some(stopper) = &slot.1 {
+            stopper.stop(stop);
+        }
+    }
+
+    /// A process of the try runs now.
+    fn hold(&self, running: &Running) {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stopper = running.stopper();
+        if let Some(stop) = slot.0 {
+            stopper.stop(stop);
+        }
+        slot.1 = Some(stopper);
+    }
+
+    fn pulled(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.is_some()
+    }
+}
+
+/// What came of one command.
+pub(super) struct Ran {
+    pub(super) script: String,
+    pub(super) outcome: Result<Outcome, SpawnError>,
+}
+
+impl Ran {
+    /// How it ended, for the gates. `limits` are the time and the idle limit of the try.
+    pub(super) fn end(&self, limits: (Duration, Duration)) -> End {
+        match &self.outcome {
+            Err(error) => End::NotStarted(error.to_string()),
+            Ok(outcome) => match (outcome.ended, outcome.exit, outcome.signal) {
+                (Ended::Timeout, ..) => End::TimedOut(limits.0.as_secs()),
+                (Ended::Idle, ..) => End::Stalled(limits.1.as_secs()),
+                // It ended well before the request to end reached it.
+                (Ended::Stopped(_), Some(0), _) => End::Exited(0),
+                (Ended::Stopped(_), ..) => End::Cancelled,
+                (Ended::Exited, Some(exit), _) => End::Exited(exit),
+                (Ended::Exited, None, signal) => End::Signalled(signal.unwrap_or_default()),
+            },
+        }
+    }
+
+    /// The tail of what it printed, standard error last.
+    pub(super) fn tail(&self) -> String {
+        let Ok(outcome) = &self.outcome else { return String::new() };
+        let mut tail = String::from_utf8_lossy(&outcome.stdout_tail).into_owned();
+        if !outcome.stderr_tail.is_empty() {
+            if !tail.is_empty() && !tail.ends_with('\n') {
+                tail.push('\n');
+            }
+            tail += &String::from_utf8_lossy(&outcome.stderr_tail);
+        }
+        last_lines(&tail)
+    }
+
+    pub(super) fn success(&self) -> bool {
+        self.outcome.as_ref().is_ok_and(Outcome::success)
+    }
+}
+
+/// How much evidence is kept in the journal and shown to the next try.
+const EVIDENCE: usize = 4 * 1024;
+
+/// The last lines of a text, at most [`EVIDENCE`] bytes.
+fn last_lines(text: &str) -> String {
+    let text = text.trim_end();
+    if text.len() <= EVIDENCE {
+        return text.to_owned();
+    }
+    let mut from = text.len() - EVIDENCE;
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    let tail = &text[from..];
+    tail.split_once('\n').map_or(tail, |(_, rest)| rest).to_owned()
+}
+
+impl Attempt {
+    /// How one script of `Run` or `Verify` is started.
+    fn script(&self, script: &str, timeout: Duration) -> SpawnSpec {
+        let line = self.shell.script(script);
+        let mut spec = self.spec(line.command, timeout);
+        spec.otherwise = line.otherwise;
+        spec.merge_streams = true;
+        spec
+    }
+
+    fn spec(&self, command: CommandLine, timeout: Duration) -> SpawnSpec {
+        let mut spec = SpawnSpec::new(command, &self.cwd, &self.log, &self.run);
+        spec.env.clone_from(&self.env);
+        spec.timeout = Some(timeout);
+        spec.idle_timeout = Some(self.idle);
+        spec.grace = self.grace;
+        spec.display = self.display.clone().map(|lines| (lines, self.node));
+        spec
+    }
+
+    /// Runs the executor with the prompt on its standard input, and reads what it says.
+    pub(super) async fn executor(self, command: String, prompt: String, brake: Brake) -> (Vec<Ran>, Report) {
+        let scanner = Arc::new(Mutex::new(Scanner::default()));
+        let sink = Arc::clone(&scanner);
+        let on_line: LineSink = Box::new(move |line| sink.lock().unwrap_or_else(PoisonError::into_inner).line(line));
+        let mut spec = self.spec(self.shell.exec(&command), self.timeout);
+        spec.stdin = Some(prompt.into_bytes());
+        spec.on_line = Some(on_line);
+        let outcome = self.process(spec, &brake).await;
+        let report = std::mem::take(&mut *scanner.lock().unwrap_or_else(PoisonError::into_inner)).finish();
+        (vec![Ran { script: command, outcome }], report)
+    }
+
+    /// Starts a process, says so, and waits for its end.
+    async fn process(&self, spec: SpawnSpec, brake: &Brake) -> Result<Outcome, SpawnError> {
+        let running = process::spawn(spec).await?;
+        let spawned = Spawned { node: self.node, pid: running.pid(), start_ticks: running.start_ticks() };
+        // Nobody listens any more when the run was ended at once.
+        self.spawned.send(spawned).ok();
+        brake.hold(&running);
+        Ok(running.wait().await)
+    }
+
+    /// Runs scripts one after the other until one does not exit 0.
+    pub(super) async fn scripts(self, scripts: Vec<String>, brake: Brake) -> Vec<Ran> {
+        let deadline = clock::now() + self.timeout;
+        let mut ran = Vec::new();
+        for script in scripts {
+            if brake.pulled() {
+                break;
+            }
+            let left = deadline.saturating_duration_since(clock::now());
+            let outcome = self.process(self.script(&script, left), &brake).await;
+            let one = Ran { script, outcome };
+            let go_on = one.success();
+            ran.push(one);
+            if !go_on {
+                break;
+            }
+        }
+        ran
+    }
+}
+
+/// The environment of a try on top of our own: who it is, and nothing that points git elsewhere.
+pub(super) fn environment(vars: Vec<(&'static str, OsString)>) -> Vec<(OsString, Option<OsString>)> {
+    let cleared = REPOSITORY_VARIABLES.iter().map(|name| (OsString::from(name), None));
+    cleared.chain(vars.into_iter().map(|(name, value)| (name.into(), Some(value)))).collect()
+}
+
+/// A text as an indented block.
+fn indented(text: &str) -> String {
+    format!("\n    {}\n", text.replace('\n', "\n    "))
+}
+
+/// What an executor is told.
+pub(super) struct Prompt<'a> {
+    pub(super) list: &'a str,
+    pub(super) task: &'a str,
+    pub(super) attempt: u32,
+    pub(super) block: &'a str,
+    pub(super) progress_file: &'a str,
+    pub(super) verify: &'a [String],
+    /// Code, reason and evidence of the try before.
+    pub(super) failure: Option<(&'a str, &'a str, &'a str)>,
+}
+
+impl Prompt<'_> {
+    /// The text.
+    pub(super) fn render(&self) -> String {
+        let mut checks = String::new();
+        if !self.verify.is_empty() {
+            checks += "\nThe runner will check your work with these commands; all must exit 0:\n";
+            for command in self.verify {
+                checks += &indented(command.trim_end());
+            }
+        }
+        let mut failure = String::new();
+        if let Some((code, reason, evidence)) = self.failure {
+            failure = format!("\nThe attempt before this one failed ({code}): {reason}\nIts changes are still here.\n");
+            if !evidence.is_empty() {
+                failure += "The end of what was seen:\n";
+                failure += &indented(evidence);
+            }
+        }
+        let words = [
+            ("progress_file", self.progress_file),
+            ("list", self.list),
+            ("task", self.task),
+            ("attempt", &self.attempt.to_string()),
+            ("block", self.block.trim_end()),
+            ("checks", &checks),
+            ("failure", &failure),
+        ];
+        // In one pass, so that a task's own text is never taken for a place to fill.
+        let mut text = String::new();
+        let mut rest = include_str!("../../templates/prompts/task.md");
+        while let Some((before, after)) = rest.split_once("{{") {
+            text += before;
+            let (name, behind) = after.split_once("}}").unwrap_or((after, ""));
+            text += words.iter().find(|(word, _)| *word == name).map_or("", |(_, value)| value);
+            rest = behind;
+        }
+        text + rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prompt_has_the_block_the_checks_and_what_failed_before() {
+        let prompt = Prompt {
+            list: "specs/x/tasks.md",
+            task: "1.2",
+            attempt: 2,
+            block: "- [ ] 1.2 Write {{task}}\n  - **Do**: it\n",
+            progress_file: ".progress-task-1.md",
+            verify: &["make test".to_owned()],
+            failure: Some(("verify_failed", "make test: exit 2", "1 failed\nsee above")),
+        };
+        insta::assert_snapshot!(prompt.render().split_once("Task list:").unwrap().1, @r"
+         specs/x/tasks.md
+        Task 1.2 (attempt 2):
+
+        - [ ] 1.2 Write {{task}}
+          - **Do**: it
+
+        The runner will check your work with these commands; all must exit 0:
+
+            make test
+
+        The attempt before this one failed (verify_failed): make test: exit 2
+        Its changes are still here.
+        The end of what was seen:
+
+            1 failed
+            see above
+        ");
+    }
+
+    #[test]
+    fn evidence_is_cut_at_a_line() {
+        let long = "x\u{e9}".repeat(3000) + "\nlast line\n";
+        assert_eq!(last_lines(&long), "last line");
+        assert_eq!(last_lines("short\n"), "short");
+    }
+}

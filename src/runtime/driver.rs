@@ -1,0 +1,1233 @@
+//! The driver: carries out what the engine asks for and tells it what happened. One loop owns all state; processes run
+//! beside it and send their ends back.
+//!
+//! ```text
+//! engine::step -> effects -> journal, processes, git, list, progress, state file -> events -> engine::step
+//! ```
+//!
+//! Journal first: an event is appended before its effect is carried out. Events that come together are synced together,
+//! and only where something outside is to be believed after a power cut: before a box is ticked and before a branch
+//! moves (`docs/design/001-what-is-synced-when.md`). The store can fail a run, reporters cannot.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::attempt::{self, Attempt, Brake, Prompt, Ran, Spawned};
+use super::board::{self, Board, ListFile};
+use super::clock;
+use super::control::{Command, LOOK_EVERY, Mailbox, Request};
+use super::process::{Line, SpawnError, Stop};
+use super::shared::SharedTree;
+use super::shell::Shell;
+use super::signals::{Signal, Signals};
+use crate::cli::exit;
+use crate::cli::settings::{Ownership, RunSettings};
+use crate::document::{self, Document, Severity};
+use crate::engine::gates::{self, End, Gate, Head, Seen, Verdict};
+use crate::engine::output::Report;
+use crate::engine::{
+    self, Code, Effect, Event as Told, Failure, Finish, Halt, Kind, Millis, Node, Phase, RunState, Steer,
+};
+use crate::git::{Declared, Refusal, RepoPath, Taken};
+use crate::plan;
+use crate::report::Reporters;
+use crate::store::event::{Envelope, Event, SCHEMA, Summary, TaskRef};
+use crate::store::fs::PathError;
+use crate::store::journal::Journal;
+use crate::store::lock::SpecLock;
+use crate::store::paths::SpecPaths;
+use crate::store::recovery::Made;
+use crate::store::state::{self, Numbering, Projection, Standing, StateFile};
+
+/// Lines for display that may wait; more are dropped, the log has them all.
+const LINES: usize = 256;
+/// How often the live view is drawn.
+const FRAME: Duration = Duration::from_millis(100);
+/// How often the lock says that we are there.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// The state file is written at most this often, and late by no more than a frame.
+const STATE_EVERY: Duration = Duration::from_millis(50);
+/// An isolated progress file is read up to here.
+const PROGRESS_MAX: usize = 1024 * 1024;
+/// The exit code by which an executor says "later": `EX_TEMPFAIL` of sysexits.
+const LATER: i32 = 75;
+
+/// What the driver keeps of a task beside the engine.
+#[derive(Default)]
+pub(super) struct Life {
+    pub(super) attempt: u32,
+    /// The block it started with: an edit of the list does not reach a task under way.
+    pub(super) job: Option<Arc<Job>>,
+    pub(super) failure: Option<Failure>,
+    pub(super) started: Option<Instant>,
+    /// Time of its tries in this run.
+    pub(super) seconds: f64,
+    pub(super) brake: Brake,
+    /// Its Verify was run, and passed.
+    pub(super) verified: bool,
+    pub(super) taken: Taken,
+    pub(super) commit: Option<String>,
+    /// A commit that an earlier run made for it, which may be on the branch or not.
+    pub(super) made: Option<Made>,
+    /// What its executors wrote to its progress file.
+    pub(super) progress: String,
+    /// The log of its newest try, relative to the folder.
+    pub(super) log: String,
+    /// Its signal was printed.
+    pub(super) told: bool,
+    pub(super) blocked_by: Vec<Node>,
+}
+
+/// What a task said when it started.
+pub(super) struct Job {
+    pub(super) fields: document::Fields,
+    pub(super) block: String,
+    pub(super) verify_marker: bool,
+    pub(super) progress_file: PathBuf,
+}
+
+/// The end of a process.
+enum Done {
+    Executor { node: Node, ran: Vec<Ran>, report: Report },
+    Verify { node: Node, ran: Vec<Ran> },
+}
+
+/// Why a run cannot go on, and which exit code that is.
+#[derive(Debug)]
+pub(super) struct Fatal {
+    pub(super) message: String,
+    pub(super) halt: Halt,
+}
+
+impl From<PathError> for Fatal {
+    fn from(error: PathError) -> Self {
+        Self { message: error.to_string(), halt: Halt::Fatal }
+    }
+}
+
+impl From<crate::git::Error> for Fatal {
+    fn from(error: crate::git::Error) -> Self {
+        Self { message: error.to_string(), halt: Halt::Fatal }
+    }
+}
+
+/// Everything that a run has once it may begin; made by [`prepare`](super::prepare).
+pub(super) struct Parts {
+    pub(super) run: String,
+    pub(super) shown: String,
+    pub(super) settings: RunSettings,
+    pub(super) paths: SpecPaths,
+    pub(super) root: PathBuf,
+    pub(super) shell: Arc<Shell>,
+    pub(super) locks: Vec<SpecLock>,
+    pub(super) journal: Journal,
+    pub(super) state_file: StateFile,
+    pub(super) tree: Option<SharedTree>,
+    pub(super) board: Board,
+    pub(super) list: ListFile,
+    pub(super) engine: RunState,
+    pub(super) lives: Vec<Life>,
+    pub(super) reporters: Reporters,
+    pub(super) started: Instant,
+}
+
+impl Parts {
+    /// The folder of the list as the state file has it: from the root, with a leading `./`.
+    fn base_path(&self) -> String {
+        let inside = self.paths.folder().strip_prefix(&self.root).unwrap_or(self.paths.folder());
+        if inside.as_os_str().is_empty() { ".".to_owned() } else { format!("./{}", inside.display()) }
+    }
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state in disguise")]
+pub(super) struct Driver {
+    pub(super) parts: Parts,
+    pub(super) told: VecDeque<Told>,
+    workers: JoinSet<Done>,
+    lines: (mpsc::Sender<Line>, mpsc::Receiver<Line>),
+    spawned: (mpsc::UnboundedSender<Spawned>, mpsc::UnboundedReceiver<Spawned>),
+    /// An executor ran since the list was looked at.
+    executors_ran: bool,
+    /// The list is not the one that was planned.
+    pub(super) list_changed: bool,
+    fatal: Option<String>,
+    finish: Option<Finish>,
+    pub(super) summary: Summary,
+    /// Measured time by index, for the bound.
+    weights: HashMap<usize, f64>,
+    state_dirty: bool,
+    state_written: Option<Instant>,
+    state_cost: Duration,
+    /// State is at a step that just ended: behind its last member.
+    at: Option<usize>,
+    step_started: Instant,
+    /// Files that git does not have: said once.
+    pub(super) not_added: bool,
+    /// Tasks of the batch that landed together, without commits.
+    pub(super) landed_early: HashMap<Node, Result<(), Failure>>,
+    current: Option<Node>,
+    started_at: String,
+    /// Landed or failed in graph mode, and not told yet.
+    pub(super) to_tell: Vec<Node>,
+}
+
+impl Driver {
+    pub(super) fn new(parts: Parts) -> Self {
+        let started = parts.started;
+        Self {
+            parts,
+            told: VecDeque::new(),
+            workers: JoinSet::new(),
+            lines: mpsc::channel(LINES),
+            spawned: mpsc::unbounded_channel(),
+            executors_ran: false,
+            list_changed: false,
+            fatal: None,
+            finish: None,
+            summary: Summary::default(),
+            weights: HashMap::new(),
+            state_dirty: true,
+            state_written: None,
+            state_cost: Duration::ZERO,
+            at: None,
+            step_started: started,
+            not_added: false,
+            landed_early: HashMap::new(),
+            current: None,
+            started_at: clock::timestamp(),
+            to_tell: Vec::new(),
+        }
+    }
+
+    /// Runs to the end and gives the exit code.
+    pub(super) async fn run(mut self, mut signals: Signals, mailbox: Mailbox) -> u8 {
+        let mut frames = tokio::time::interval(FRAME);
+        frames.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut beats = tokio::time::interval(HEARTBEAT);
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let deadline = self.parts.settings.run_timeout.map(|limit| self.parts.started + limit);
+        let mut killed = None;
+        self.told.push_back(Told::Next);
+        self.turn();
+        while self.finish.is_none() {
+            if let Some(tree) = &mut self.parts.tree {
+                tree.stale();
+            }
+            let wake = self.parts.engine.next_wake().map(|at| self.parts.started + Duration::from_millis(at));
+            tokio::select! {
+                biased;
+                (signal, count) = signals.next() => {
+                    if count > 1 {
+                        killed = Some(signal.exit_code());
+                        break;
+                    }
+                    let halt = if signal == Signal::Interrupt { Halt::Interrupt } else { Halt::Terminate };
+                    self.notice("warning", "stopping", "stopping: what runs is ended and kept; once more ends at once");
+                    self.told.push_back(Told::Halt(halt));
+                }
+                Some(spawned) = self.spawned.1.recv() => self.spawned(&spawned),
+                Some(done) = self.workers.join_next() => {
+                    self.ended(done);
+                    // What ended at the same time is taken in one go.
+                    while let Some(done) = self.workers.try_join_next() {
+                        self.ended(done);
+                    }
+                }
+                () = until(wake) => self.told.push_back(Told::Wake),
+                () = until(deadline), if self.parts.engine.halt().is_none() => {
+                    self.notice("warning", "run-timeout", "the time limit of the run is reached");
+                    self.told.push_back(Told::Halt(Halt::RunTimeout));
+                }
+                _ = looks.tick() => {
+                    while let Some(request) = mailbox.take() {
+                        self.steer(request);
+                    }
+                }
+                Some(line) = self.lines.1.recv() => self.output(line),
+                _ = beats.tick() => self.beat(),
+                _ = frames.tick() => self.frame(),
+            }
+            self.turn();
+        }
+        match killed {
+            Some(code) => self.kill(code).await,
+            None => self.close(),
+        }
+    }
+
+    /// Tells the engine what happened and carries out what it asks for, until nothing is left to tell.
+    fn turn(&mut self) {
+        while let Some(told) = self.told.pop_front() {
+            let now = self.now();
+            for effect in engine::step(&mut self.parts.engine, now, told) {
+                if let Err(fatal) = self.carry_out(effect) {
+                    self.give_up(fatal);
+                }
+            }
+        }
+        // In graph mode no step ends before everything does: each is told as it lands or fails.
+        for node in std::mem::take(&mut self.to_tell) {
+            if let Err(fatal) = self.signal(node) {
+                self.give_up(fatal);
+            }
+        }
+    }
+
+    pub(super) fn give_up(&mut self, fatal: Fatal) {
+        if self.fatal.is_none() {
+            self.notice("warning", "stopped", &fatal.message);
+            self.fatal = Some(fatal.message);
+        }
+        self.told.push_back(Told::Halt(fatal.halt));
+    }
+
+    fn now(&self) -> Millis {
+        (clock::now() - self.parts.started).as_millis().try_into().unwrap_or(u64::MAX)
+    }
+
+    // ---- events ---------------------------------------------------------------------------------------------------
+
+    /// Appends events to the journal, with one write, and reports them.
+    pub(super) fn emit_all(&mut self, events: Vec<Event>) -> Result<(), PathError> {
+        let time = clock::timestamp();
+        let first = self.parts.journal.seq();
+        let written = self.parts.journal.append_all(&events, &time);
+        let mut seq = first;
+        for event in events {
+            seq += u64::from(event.durable() && written.is_ok());
+            let envelope =
+                Envelope { schema: SCHEMA.to_owned(), seq, time: time.clone(), run: self.parts.run.clone(), event };
+            self.parts.reporters.event(&envelope);
+        }
+        written.map(drop)
+    }
+
+    pub(super) fn emit(&mut self, event: Event) -> Result<(), PathError> {
+        self.emit_all(vec![event])
+    }
+
+    /// Reports what stops nothing; a journal that cannot be written is found by the next event that matters.
+    pub(super) fn notice(&mut self, level: &str, code: &str, message: &str) {
+        let event = Event::Notice { level: level.to_owned(), code: code.to_owned(), message: message.to_owned() };
+        self.emit(event).ok();
+    }
+
+    pub(super) fn task(&self, node: Node) -> TaskRef {
+        self.parts.board.entries[node].task.clone()
+    }
+
+    fn phase(&mut self, node: Node, phase: &str) -> Result<(), PathError> {
+        self.emit(Event::TaskPhase { task: self.task(node), phase: phase.to_owned() })
+    }
+
+    // ---- effects --------------------------------------------------------------------------------------------------
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), Fatal> {
+        self.state_dirty = true;
+        match effect {
+            Effect::NextStage => self.next_stage()?,
+            Effect::StageBegin { number, nodes } => self.stage_begins(number, &nodes)?,
+            Effect::StageEnd { number, landed, failed } => self.stage_ends(number, &landed, &failed)?,
+            Effect::Start { node, attempt, timeout } => self.start(node, attempt, timeout)?,
+            Effect::Verify { node, attempt, timeout } => self.verify(node, attempt, timeout)?,
+            Effect::Stop { node } => self.parts.lives[node].brake.pull(Stop::Cancel),
+            Effect::Passed { node } => {
+                self.emit(Event::TaskPassed { task: self.task(node), attempt: self.parts.lives[node].attempt })?;
+                self.phase(node, "waiting")?;
+            }
+            Effect::Landing { nodes } => self.landing(&nodes)?,
+            Effect::Land { node } => {
+                self.phase(node, "landing")?;
+                let result = self.land(node)?;
+                self.told.push_back(Told::Landed { node, result });
+            }
+            Effect::Retry { node, attempt, failure, delay, counted } => {
+                self.summary.retries += 1;
+                let event = Event::TaskRetry {
+                    task: self.task(node),
+                    attempt,
+                    code: failure.code.name().to_owned(),
+                    reason: failure.reason.clone(),
+                    evidence: failure.evidence.clone(),
+                    delay_seconds: Duration::from_millis(delay).as_secs_f64(),
+                    counted,
+                };
+                self.parts.lives[node].failure = Some(failure);
+                self.emit(event)?;
+            }
+            Effect::Fail { node, attempt, failure } => self.failed(node, attempt, failure)?,
+            Effect::Block { node, by } => {
+                let event = Event::TaskBlocked { task: self.task(node), by: self.parts.board.labels(&by) };
+                self.parts.lives[node].blocked_by = by;
+                if self.parts.engine.kind(node) != Kind::Parent {
+                    self.emit(event)?;
+                }
+            }
+            Effect::Unblock { node } => self.parts.lives[node] = Life::default(),
+            Effect::Skip { node } => self.emit(Event::TaskSkipped { task: self.task(node) })?,
+            Effect::Cancel { node } => {
+                let started = self.parts.lives[node].attempt > 0;
+                self.emit(Event::TaskCancelled { task: self.task(node), started })?;
+            }
+            Effect::Finish(finish) => self.finish = Some(finish),
+        }
+        Ok(())
+    }
+
+    /// The list is looked at before each step, and planned anew where it is not as it was.
+    fn next_stage(&mut self) -> Result<(), Fatal> {
+        self.look_at_list()?;
+        if self.list_changed {
+            self.replan()?;
+        } else {
+            self.told.push_back(Told::Next);
+        }
+        Ok(())
+    }
+
+    fn replan(&mut self) -> Result<(), Fatal> {
+        self.list_changed = false;
+        let (mut plan, diagnostics) = plan::build(&self.parts.board.doc, &self.parts.settings.plan_options());
+        let errors: Vec<_> = diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
+        if let Some(error) = errors.first() {
+            let (line, _) = self.parts.board.doc.position(error.span.start);
+            let message = format!("{}:{line}: {}; mend the list and run it again", self.parts.shown, error.message);
+            return Err(Fatal { message, halt: Halt::Fatal });
+        }
+        let missing = unrunnable(&self.parts.board.doc, &plan, &self.parts.settings);
+        if let Some(index) = missing.first() {
+            let label = self.parts.board.doc.label(*index);
+            let message = format!("task {label} was added, and there is neither a Run nor --exec to run it");
+            return Err(Fatal { message, halt: Halt::Fatal });
+        }
+        plan.mode = self.parts.board.plan.mode;
+        self.parts.board.plan = plan;
+        let known = self.parts.board.entries.len();
+        let mut replan = self.parts.board.lay_out(&self.parts.settings);
+        self.parts.lives.resize_with(self.parts.board.entries.len(), Life::default);
+        let checked = |node: &Node| {
+            let entry = &self.parts.board.entries[*node];
+            !entry.gone && self.parts.board.doc.items[entry.task.index].checked
+        };
+        replan.done = (0..known).filter(checked).collect();
+        self.told.push_back(Told::Replan(Box::new(replan)));
+        Ok(())
+    }
+
+    /// Reads the list if somebody wrote to it. Ticks that came while executors ran are taken back: nobody can tell
+    /// whose they are.
+    pub(super) fn look_at_list(&mut self) -> Result<(), Fatal> {
+        if let Some(found) = self.parts.list.changed()? {
+            self.adopt(found)?;
+        }
+        if self.parts.engine.running() == 0 {
+            self.executors_ran = false;
+        }
+        Ok(())
+    }
+
+    /// Takes these bytes for the list.
+    pub(super) fn adopt(&mut self, mut found: Vec<u8>) -> Result<(), Fatal> {
+        let path = self.parts.list.path.to_string_lossy().into_owned();
+        for _ in 0..100 {
+            let (new, _) = document::parse(found.clone(), &path);
+            if new.items.is_empty() {
+                let message = format!("{}: there is no checkbox in it any more", self.parts.shown);
+                return Err(Fatal { message, halt: Halt::Fatal });
+            }
+            let old: Vec<(bool, String)> = (0..self.parts.board.doc.items.len())
+                .map(|at| (self.parts.board.doc.items[at].checked, self.parts.board.doc.label(at)))
+                .collect();
+            let places = self.parts.board.adopt(new);
+            self.parts.list.bytes = found;
+            let ticked: Vec<usize> = places
+                .iter()
+                .zip(&old)
+                .filter_map(|(place, (checked, _))| {
+                    place.filter(|place| !checked && self.parts.board.doc.items[*place].checked)
+                })
+                .collect();
+            self.list_changed = true;
+            self.say_what_changed(&old, &places)?;
+            if ticked.is_empty() || !self.executors_ran {
+                return Ok(());
+            }
+            let labels: Vec<String> = ticked.iter().map(|at| self.parts.board.doc.label(*at)).collect();
+            let message = format!(
+                "{}: taken back, as nobody can tell who ticked it while tasks run in this tree: {}",
+                self.parts.shown,
+                labels.join(", ")
+            );
+            self.notice("warning", "tick-taken-back", &message);
+            let edits: Vec<_> = ticked.iter().filter_map(|at| self.parts.board.doc.untick(*at)).collect();
+            let Some(other) = self.parts.list.edit(&edits)? else {
+                let (doc, _) = document::parse(self.parts.list.bytes.clone(), &path);
+                self.parts.board.adopt(doc);
+                return Ok(());
+            };
+            found = other;
+        }
+        Err(Fatal { message: format!("{}: it is written to all the time", self.parts.shown), halt: Halt::Fatal })
+    }
+
+    fn say_what_changed(&mut self, old: &[(bool, String)], places: &[Option<usize>]) -> Result<(), PathError> {
+        let doc = &self.parts.board.doc;
+        let mut known = vec![false; doc.items.len()];
+        for place in places.iter().flatten() {
+            known[*place] = true;
+        }
+        let added = (0..doc.items.len()).filter(|at| !known[*at]).map(|at| doc.label(at)).collect();
+        let removed =
+            places.iter().zip(old).filter(|(place, _)| place.is_none()).map(|(_, (_, label))| label.clone()).collect();
+        let (tasks, done) = self.count();
+        self.emit(Event::ListChanged { tasks, done, added, removed })
+    }
+
+    /// Tasks in the list, and how many of them are done.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let settings = &self.parts.settings;
+        let doc = &self.parts.board.doc;
+        let work =
+            (0..doc.items.len()).filter(|at| doc.is_work(*at, settings.include_notes, settings.include_optional));
+        work.fold((0, 0), |(tasks, done), at| (tasks + 1, done + usize::from(doc.items[at].checked)))
+    }
+
+    fn stage_begins(&mut self, number: usize, nodes: &[Node]) -> Result<(), Fatal> {
+        self.at = None;
+        self.step_started = clock::now();
+        if number == 0 {
+            return Ok(());
+        }
+        self.summary.steps += 1;
+        let tasks = self.parts.board.labels(nodes);
+        let parallel = nodes.len() > 1;
+        self.emit(Event::StepStart { step: number, parallel, tasks: tasks.clone() })?;
+        if parallel && self.parts.board.plan.mode == plan::Mode::Groups {
+            self.emit(Event::BatchStart { step: number, tasks })?;
+        }
+        self.write_state_now_and_then();
+        Ok(())
+    }
+
+    fn stage_ends(&mut self, number: usize, landed: &[Node], failed: &[Node]) -> Result<(), Fatal> {
+        self.keep_learnings_of_failed(failed)?;
+        let mut nodes: Vec<Node> = landed.iter().chain(failed).copied().collect();
+        nodes.sort_by_key(|node| self.parts.board.entries[*node].task.index);
+        let batch = nodes.len() > 1 && self.parts.board.plan.mode == plan::Mode::Groups;
+        // State moves on before anybody is told.
+        if number > 0 && failed.is_empty() {
+            self.at = nodes.last().map(|node| self.group_end(self.parts.board.entries[*node].task.index) + 1);
+        }
+        self.write_state_now_and_then();
+        if batch {
+            let event = Event::BatchComplete {
+                step: number,
+                completed: self.parts.board.labels(landed),
+                failed: self.parts.board.labels(failed),
+                duration_seconds: (clock::now() - self.step_started).as_secs_f64(),
+                cost: None,
+            };
+            self.emit(event)?;
+        }
+        for node in nodes {
+            self.signal(node)?;
+        }
+        Ok(())
+    }
+
+    /// The last index of the parallel group that an item is in, or its own.
+    fn group_end(&self, index: usize) -> usize {
+        let groups = &self.parts.board.plan.groups;
+        let group = groups.iter().find(|group| group.tasks.binary_search(&index).is_ok());
+        group.and_then(|group| group.tasks.last().copied()).unwrap_or(index)
+    }
+
+    /// Prints the signal of a task that is over, and of its group when it was the last of it.
+    pub(super) fn signal(&mut self, node: Node) -> Result<(), Fatal> {
+        if std::mem::replace(&mut self.parts.lives[node].told, true) {
+            return Ok(());
+        }
+        let task = self.task(node);
+        let life = &self.parts.lives[node];
+        let parent = self.parts.engine.kind(node) == Kind::Parent;
+        match self.parts.engine.phase(node) {
+            Phase::Done if parent => return Ok(()),
+            Phase::Done => {
+                let verify = if life.verified { "pass" } else { "none" };
+                let commit = life.commit.as_deref().map_or("none", |commit| commit.get(..7).unwrap_or(commit));
+                let details = vec![
+                    ("task".to_owned(), task.task.clone()),
+                    ("status".to_owned(), "pass".to_owned()),
+                    ("commit".to_owned(), commit.to_owned()),
+                    ("verify".to_owned(), verify.to_owned()),
+                ];
+                self.emit(Event::Signal { signal: "TASK_COMPLETE".to_owned(), details })?;
+            }
+            Phase::Failed => {
+                let (code, reason) =
+                    life.failure.as_ref().map_or(("", ""), |failure| (failure.code.name(), failure.reason.as_str()));
+                let details = vec![
+                    ("task".to_owned(), task.task.clone()),
+                    ("code".to_owned(), code.to_owned()),
+                    ("reason".to_owned(), reason.lines().next().unwrap_or_default().to_owned()),
+                ];
+                self.emit(Event::Signal { signal: "TASK_FAILED".to_owned(), details })?;
+                return Ok(());
+            }
+            _ => {
+                self.parts.lives[node].told = false;
+                return Ok(());
+            }
+        }
+        let board = &self.parts.board;
+        let group = board.plan.groups.iter().find(|group| group.tasks.binary_search(&task.index).is_ok());
+        let Some(group) = group.filter(|_| board.plan.mode == plan::Mode::Groups) else { return Ok(()) };
+        let all_told = group.tasks.iter().all(|index| {
+            let told = board.node(*index).is_none_or(|node| self.parts.lives[node].told);
+            board.doc.items[*index].checked && told
+        });
+        if all_told {
+            let labels: Vec<String> = group.tasks.iter().map(|index| board.doc.label(*index)).collect();
+            let details = vec![("tasks".to_owned(), labels.join(" "))];
+            self.emit(Event::Signal { signal: "BATCH_COMPLETE".to_owned(), details })?;
+        }
+        Ok(())
+    }
+
+    // ---- a try ----------------------------------------------------------------------------------------------------
+
+    /// What a task said when it started, taken once.
+    pub(super) fn job(&mut self, node: Node) -> Arc<Job> {
+        if let Some(job) = &self.parts.lives[node].job {
+            return Arc::clone(job);
+        }
+        let board = &self.parts.board;
+        let item = board.item(node);
+        let block = board.doc.source.get(item.block.clone()).unwrap_or_default();
+        let job = Arc::new(Job {
+            fields: item.fields.clone(),
+            block: String::from_utf8_lossy(block).into_owned(),
+            verify_marker: board::is_verify(item),
+            progress_file: self.parts.paths.isolated_progress(board.entries[node].task.index),
+        });
+        self.parts.lives[node].job = Some(Arc::clone(&job));
+        job
+    }
+
+    fn attempt(&mut self, node: Node, attempt: u32, timeout: Millis, job: &Job) -> Attempt {
+        let task = self.task(node);
+        let entry = &self.parts.board.entries[node];
+        let log = SpecPaths::log_name(&self.parts.run, task.index, &entry.title, attempt);
+        self.parts.lives[node].log.clone_from(&log);
+        let parts = &self.parts;
+        let base = parts.tree.as_ref().and_then(|tree| tree.head.commit.as_ref());
+        let text = |text: &str| OsString::from(text);
+        let vars: Vec<(&'static str, OsString)> = vec![
+            ("SPEC_TASK_ID", text(&task.task)),
+            ("SPEC_TASK_INDEX", text(&task.index.to_string())),
+            ("SPEC_TASK_TITLE", text(&entry.title.replace('\0', ""))),
+            ("SPEC_FILE", parts.paths.list().into()),
+            ("SPEC_DIR", parts.paths.folder().into()),
+            ("SPEC_PROGRESS_FILE", job.progress_file.clone().into()),
+            ("SPEC_RUN_ID", text(&parts.run)),
+            ("SPEC_ATTEMPT", text(&attempt.to_string())),
+            ("SPEC_BASE_SHA", text(base.map_or("", |base| base.as_str()))),
+            ("SPEC_WORKTREE", parts.root.clone().into()),
+        ];
+        Attempt {
+            node,
+            shell: Arc::clone(&parts.shell),
+            cwd: job.fields.dir.as_ref().map_or_else(|| parts.root.clone(), |dir| parts.root.join(dir)),
+            env: attempt::environment(vars),
+            run: parts.run.clone(),
+            log: parts.paths.folder().join(&log),
+            timeout: Duration::from_millis(timeout),
+            idle: parts.settings.idle_timeout,
+            grace: parts.settings.grace,
+            display: Some(self.lines.0.clone()),
+            spawned: self.spawned.0.clone(),
+        }
+    }
+
+    fn task_start(&mut self, node: Node, attempt: u32, executor: &str) -> Result<(), PathError> {
+        self.summary.attempts += 1;
+        self.current = Some(node);
+        let life = &mut self.parts.lives[node];
+        life.attempt = attempt;
+        life.brake = Brake::default();
+        life.verified = false;
+        let log = life.log.clone();
+        let event = Event::TaskStart {
+            task: self.task(node),
+            attempt,
+            title: self.parts.board.entries[node].title.clone(),
+            executor: executor.to_owned(),
+            log,
+        };
+        self.emit(event)
+    }
+
+    fn start(&mut self, node: Node, number: u32, timeout: Millis) -> Result<(), Fatal> {
+        let job = self.job(node);
+        let attempt = self.attempt(node, number, timeout, &job);
+        let key = self.task(node).key;
+        if let Some(tree) = &mut self.parts.tree {
+            let declared = job.fields.files.iter().map(|file| Declared::new(&file.path, file.glob)).collect();
+            tree.start(node, &key, declared)?;
+        }
+        let shell = self.parts.engine.kind(node) == Kind::Run;
+        self.task_start(node, number, if shell { "shell" } else { "exec" })?;
+        self.executors_ran |= !shell;
+        let scripts: Vec<String> = job.fields.run.iter().map(|command| command.script.clone()).collect();
+        let brake = self.parts.lives[node].brake.clone();
+        self.parts.lives[node].started = Some(clock::now());
+        self.summary.workers_started += 1;
+        self.summary.most_at_once = self.summary.most_at_once.max(self.parts.engine.running());
+        if shell {
+            self.workers.spawn(async move {
+                let ran = attempt.scripts(scripts, brake).await;
+                Done::Executor { node, ran, report: Report::default() }
+            });
+        } else {
+            let command = self.parts.settings.exec.clone().unwrap_or_default();
+            let prompt = self.prompt(node, number, &job);
+            self.workers.spawn(async move {
+                let (ran, report) = attempt.executor(command, prompt, brake).await;
+                Done::Executor { node, ran, report }
+            });
+        }
+        Ok(())
+    }
+
+    /// A process of a try runs: noted, so that a run after this one can tell what is left.
+    fn spawned(&mut self, spawned: &Spawned) {
+        let attempt = self.parts.lives[spawned.node].attempt;
+        let Spawned { node, pid, start_ticks } = *spawned;
+        if let Err(error) = self.emit(Event::TaskSpawned { task: self.task(node), attempt, pid, start_ticks }) {
+            self.give_up(error.into());
+        }
+    }
+
+    fn prompt(&self, node: Node, number: u32, job: &Job) -> String {
+        let verify: Vec<String> = job.fields.verify.iter().map(|command| command.script.clone()).collect();
+        let failure = self.parts.lives[node].failure.as_ref();
+        Prompt {
+            list: &self.parts.shown,
+            task: &self.parts.board.entries[node].task.task,
+            attempt: number,
+            block: &job.block,
+            progress_file: &job.progress_file.to_string_lossy(),
+            verify: &verify,
+            failure: failure.map(|it| (it.code.name(), it.reason.as_str(), it.evidence.as_str())),
+        }
+        .render()
+    }
+
+    fn verify(&mut self, node: Node, number: u32, timeout: Millis) -> Result<(), Fatal> {
+        let job = self.job(node);
+        let attempt = self.attempt(node, number, timeout, &job);
+        if self.parts.lives[node].attempt != number {
+            // No executor ran in this try: the commands are all of it.
+            self.task_start(node, number, "verify")?;
+        }
+        self.phase(node, "verifying")?;
+        self.parts.lives[node].started = Some(clock::now());
+        let scripts: Vec<String> = job.fields.verify.iter().map(|command| command.script.clone()).collect();
+        let brake = self.parts.lives[node].brake.clone();
+        self.workers.spawn(async move { Done::Verify { node, ran: attempt.scripts(scripts, brake).await } });
+        Ok(())
+    }
+
+    fn ended(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        let result = match done {
+            Ok(Done::Executor { node, ran, report }) => self.executor_ended(node, &ran, &report),
+            Ok(Done::Verify { node, ran }) => self.verify_ended(node, &ran),
+            // A worker neither panics nor is aborted; should it, the task must not hang.
+            Err(error) => Err(Fatal { message: error.to_string(), halt: Halt::Fatal }),
+        };
+        if let Err(fatal) = result {
+            self.give_up(fatal);
+        }
+    }
+
+    fn clock_off(&mut self, node: Node) -> f64 {
+        let life = &mut self.parts.lives[node];
+        let seconds = life.started.take().map_or(0.0, |started| (clock::now() - started).as_secs_f64());
+        life.seconds += seconds;
+        self.summary.work_seconds += seconds;
+        *self.weights.entry(self.parts.board.entries[node].task.index).or_default() += seconds;
+        seconds
+    }
+
+    fn limits(&self, node: Node) -> (Duration, Duration) {
+        let timeout = self.parts.lives[node].job.as_ref().and_then(|job| job.fields.timeout);
+        (timeout.map_or(self.parts.settings.timeout, Duration::from_secs), self.parts.settings.idle_timeout)
+    }
+
+    fn executor_ended(&mut self, node: Node, ran: &[Ran], report: &Report) -> Result<(), Fatal> {
+        let seconds = self.clock_off(node);
+        let task = self.task(node);
+        let attempt = self.parts.lives[node].attempt;
+        let mut events = Vec::new();
+        if let Some(Ok(outcome)) = ran.last().map(|ran| &ran.outcome) {
+            events.push(Event::TaskEnded {
+                task: task.clone(),
+                attempt,
+                exit: outcome.exit,
+                signal: outcome.signal,
+                seconds,
+                output_bytes: ran.iter().filter_map(|ran| ran.outcome.as_ref().ok()).map(|it| it.output_bytes).sum(),
+                left_behind: outcome.left_behind,
+            });
+            if outcome.success() {
+                self.summary.workers_succeeded += 1;
+            } else {
+                self.summary.workers_failed += 1;
+            }
+        }
+        let job = self.job(node);
+        if let Some(text) = read_progress(&job.progress_file) {
+            if !text.trim().is_empty() {
+                events.push(Event::TaskProgress { task: task.clone(), attempt, text: text.clone() });
+            }
+            self.parts.lives[node].progress = text;
+        }
+        let reported = report.files.iter().filter_map(|path| self.reported(path)).collect::<Vec<_>>();
+        let mut head = Head::Fine;
+        let mut commits = Vec::new();
+        if let Some(tree) = &mut self.parts.tree {
+            let (taken, moved, made) = tree.end(node, &task.key, reported)?;
+            (head, commits) = (moved, made);
+            events.push(Event::TaskTaken {
+                task: task.clone(),
+                attempt,
+                entries: taken.changes.iter().map(crate::git::Change::to_wire).collect(),
+                commits: commits.iter().map(ToString::to_string).collect(),
+            });
+            self.parts.lives[node].taken = taken;
+        }
+        let (gates, result) = self.judge(node, ran, report, head, !commits.is_empty());
+        let shell = self.parts.engine.kind(node) == Kind::Run;
+        for gate in gates {
+            if !shell
+                || gate.verdict == Verdict::Fail
+                || !matches!(gate.verdict, Verdict::NotApplied) && !gate.detail.is_empty()
+            {
+                events.push(gate_event(&task, attempt, gate));
+            }
+        }
+        self.emit_all(events)?;
+        self.look_at_list()?;
+        self.told.push_back(Told::Ended { node, result });
+        if let Some(Err(error @ (SpawnError::NotFound { .. } | SpawnError::NotExecutable { .. }))) =
+            ran.last().map(|ran| &ran.outcome)
+        {
+            return Err(Fatal { message: error.to_string(), halt: Halt::Fatal });
+        }
+        Ok(())
+    }
+
+    /// A path that an executor reports, as git has it.
+    fn reported(&self, path: &str) -> Option<RepoPath> {
+        let tree = self.parts.tree.as_ref()?;
+        tree.repo.relative(&self.parts.root.join(path))
+    }
+
+    fn judge(
+        &self,
+        node: Node,
+        ran: &[Ran],
+        report: &Report,
+        head: Head,
+        committed: bool,
+    ) -> (Vec<Gate>, Result<(), Failure>) {
+        let life = &self.parts.lives[node];
+        let Some(job) = &life.job else { return (Vec::new(), Ok(())) };
+        let settings = &self.parts.settings;
+        let shell = self.parts.engine.kind(node) == Kind::Run;
+        let Some(last) = ran.last() else {
+            let failure = Failure::new(Code::Cancelled, "ended on request");
+            return (Vec::new(), Err(failure));
+        };
+        let names = |paths: &[RepoPath]| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut changes: Vec<String> = life.taken.changes.iter().map(|change| change.path.to_string()).collect();
+        changes.extend(life.taken.overlaps.iter().map(ToString::to_string));
+        if committed && changes.is_empty() {
+            changes.push("its own commits".to_owned());
+        }
+        let told = self.parts.tree.is_some() && life.taken.maybe.is_empty();
+        let there = |path: &str, glob: bool| {
+            if glob { self.glob_matches(path) } else { self.parts.root.join(path).symlink_metadata().is_ok() }
+        };
+        let files = &job.fields.files;
+        let listed = |gone: bool| files.iter().filter(move |file| file.gone == gone);
+        let missing: Vec<String> =
+            listed(false).filter(|file| !there(&file.path, file.glob)).map(|file| file.path.clone()).collect();
+        let still_there: Vec<String> =
+            listed(true).filter(|file| there(&file.path, file.glob)).map(|file| file.path.clone()).collect();
+        let refused = |why: Refusal| life.taken.refused.iter().filter(move |refused| refused.why == why);
+        let too_many = refused(Refusal::TooMany).count();
+        let secrets: Vec<String> = refused(Refusal::Secret).map(|refused| refused.path.to_string()).collect();
+        gates::judge(&Seen {
+            end: last.end(self.limits(node)),
+            later: (!shell).then_some(LATER),
+            signal: !shell && settings.exec_signal,
+            report,
+            head,
+            changes: (told || !changes.is_empty()).then_some(&changes[..]),
+            must_change: !shell && !job.verify_marker && !job.fields.files_none,
+            missing: &missing,
+            still_there: &still_there,
+            outside: &names(&life.taken.outside),
+            ownership: match settings.ownership {
+                Ownership::Off => gates::Ownership::Off,
+                Ownership::Warn => gates::Ownership::Warn,
+                Ownership::Deny => gates::Ownership::Deny,
+            },
+            too_many: (too_many > 0).then_some(too_many),
+            secrets: &secrets,
+            tail: &last.tail(),
+        })
+    }
+
+    /// Whether a pattern names something that is there. Without git it is taken at its folder.
+    fn glob_matches(&self, pattern: &str) -> bool {
+        let fixed: PathBuf = Path::new(pattern)
+            .components()
+            .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
+            .collect();
+        let declared = Declared::new(pattern, true);
+        let mut folders = vec![self.parts.root.join(&fixed)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let inside = path.strip_prefix(&self.parts.root).unwrap_or(&path);
+                if declared.covers(&RepoPath::new(inside.as_os_str().as_encoded_bytes())) {
+                    return true;
+                }
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.file_name() != ".git" {
+                    folders.push(path);
+                }
+            }
+        }
+        false
+    }
+
+    fn verify_ended(&mut self, node: Node, ran: &[Ran]) -> Result<(), Fatal> {
+        let seconds = self.clock_off(node);
+        let task = self.task(node);
+        let attempt = self.parts.lives[node].attempt;
+        let limits = self.limits(node);
+        let mut events = Vec::new();
+        let mut result = Ok(());
+        for one in ran {
+            let outcome = one.outcome.as_ref().ok();
+            events.push(Event::TaskVerify {
+                task: task.clone(),
+                attempt,
+                command: one.script.clone(),
+                exit: outcome.filter(|it| it.success() || it.signal.is_none()).and_then(|it| it.exit),
+                seconds: outcome.map_or(seconds, |it| it.duration.as_secs_f64()),
+                tail: one.tail(),
+            });
+            let command = one.script.lines().next().unwrap_or_default();
+            let failure = match one.end(limits) {
+                End::Exited(0) => continue,
+                End::Exited(code) => Failure::new(Code::VerifyFailed, format!("`{command}`: exit {code}")),
+                End::Signalled(signal) => Failure::new(Code::VerifyFailed, format!("`{command}`: signal {signal}")),
+                End::TimedOut(limit) => Failure::new(Code::Timeout, format!("Verify `{command}` ran into {limit} s")),
+                End::Stalled(limit) => Failure::new(Code::Stalled, format!("Verify `{command}`: silent for {limit} s")),
+                End::Cancelled => Failure::new(Code::Cancelled, "ended on request"),
+                End::NotStarted(why) => Failure::new(Code::VerifyFailed, why),
+            };
+            result = Err(failure.with_evidence(one.tail()));
+        }
+        if ran.is_empty() {
+            result = Err(Failure::new(Code::Cancelled, "ended on request"));
+        }
+        if let Some(tree) = &mut self.parts.tree {
+            let changes = tree.verified()?;
+            if !changes.is_empty() {
+                let entries = changes.iter().map(crate::git::Change::to_wire).collect();
+                events.push(Event::Unattributed { entries, reason: format!("written by the Verify of {}", task.task) });
+            }
+        }
+        let verdict = if result.is_ok() { Verdict::Pass } else { Verdict::Fail };
+        let detail = result.as_ref().err().map(|failure| failure.reason.clone()).unwrap_or_default();
+        events.push(gate_event(&task, attempt, Gate { code: Code::VerifyFailed, verdict, detail }));
+        self.emit_all(events)?;
+        self.parts.lives[node].verified = result.is_ok();
+        self.look_at_list()?;
+        self.told.push_back(Told::Verified { node, result });
+        Ok(())
+    }
+
+    // ---- people ---------------------------------------------------------------------------------------------------
+
+    fn output(&mut self, line: Line) {
+        let event =
+            Event::TaskOutput { task: self.task(line.tag), stream: line.stream.name().to_owned(), text: line.text };
+        self.emit(event).ok();
+    }
+
+    fn frame(&mut self) {
+        let now = clock::now() - self.parts.started;
+        self.parts.reporters.tick(now);
+        self.write_state_now_and_then();
+        if self.parts.board.plan.mode == plan::Mode::Graph && self.parts.engine.halt().is_none() {
+            let looked = self.look_at_list();
+            if let Err(fatal) = looked.and_then(|()| if self.list_changed { self.replan() } else { Ok(()) }) {
+                self.give_up(fatal);
+            }
+        }
+    }
+
+    fn beat(&mut self) {
+        for at in 0..self.parts.locks.len() {
+            if let Err(error) = self.parts.locks[at].heartbeat(Timestamp::now()) {
+                self.notice("warning", "heartbeat", &error.to_string());
+            }
+        }
+    }
+
+    fn steer(&mut self, request: Request) {
+        let said = match &request.command {
+            Command::Cancel => {
+                self.told.push_back(Told::Halt(Halt::Interrupt));
+                Ok("stopping: what runs is ended and kept".to_owned())
+            }
+            Command::Pause => self.pause(true),
+            Command::Resume => self.pause(false),
+            Command::Retry(label) => {
+                self.steer_task(label, Steer::Retry, &[Phase::Failed, Phase::Skipped, Phase::Backoff])
+            }
+            Command::Skip(label) => {
+                let open =
+                    [Phase::Waiting, Phase::Ready, Phase::Backoff, Phase::Running, Phase::Ended, Phase::Verifying];
+                self.steer_task(label, Steer::Skip, &open)
+            }
+        };
+        if let Err(error) = request.answer(said) {
+            self.notice("warning", "control", &error.to_string());
+        }
+    }
+
+    fn pause(&mut self, paused: bool) -> Result<String, String> {
+        self.told.push_back(Told::Steer(if paused { Steer::Pause } else { Steer::Resume }));
+        self.emit(Event::Paused { paused }).map_err(|error| error.to_string())?;
+        let running = self.parts.engine.running();
+        Ok(if paused { format!("paused: nothing new starts; {running} still running") } else { "going on".to_owned() })
+    }
+
+    fn steer_task(&mut self, label: &str, steer: fn(Node) -> Steer, from: &[Phase]) -> Result<String, String> {
+        let found = self.parts.board.doc.select(label).unwrap_or_default();
+        let nodes: Vec<Node> = found.iter().filter_map(|index| self.parts.board.node(*index)).collect();
+        let [node] = nodes[..] else { return Err(format!("{label} is not a task of this run")) };
+        let phase = self.parts.engine.phase(node);
+        let name = self.task(node).task;
+        if !from.contains(&phase) {
+            return Err(format!("task {name} is {}: nothing to do", format!("{phase:?}").to_lowercase()));
+        }
+        self.told.push_back(Told::Steer(steer(node)));
+        Ok(format!("task {name}: done"))
+    }
+
+    // ---- state file -----------------------------------------------------------------------------------------------
+
+    /// Writes the state file when it is not too soon: a projection need not cost more than the run.
+    fn write_state_now_and_then(&mut self) {
+        let pause = STATE_EVERY.max(self.state_cost * 20);
+        let soon = self.state_written.is_some_and(|at| clock::now() - at < pause);
+        if self.state_dirty && !soon {
+            self.state_dirty = false;
+            let begun = clock::now();
+            let state = self.state();
+            if let Err(error) = self.parts.state_file.write(&state) {
+                self.give_up(error.into());
+            }
+            self.state_cost = clock::now() - begun;
+            self.state_written = Some(clock::now());
+        }
+    }
+
+    fn state(&self) -> state::State {
+        let (board, settings) = (&self.parts.board, &self.parts.settings);
+        let doc = &board.doc;
+        let standing = |index: usize| {
+            let failure = board.node(index).and_then(|node| {
+                let failed = self.parts.engine.phase(node) == Phase::Failed;
+                self.parts.lives[node].failure.as_ref().filter(|_| failed)
+            });
+            match failure {
+                _ if doc.items[index].checked => Standing::Done,
+                Some(failure) => Standing::Failed(format!("{}: {}", failure.code, failure.reason)),
+                None => Standing::Open,
+            }
+        };
+        let tasks: Vec<(usize, Standing)> = (0..doc.items.len())
+            .filter(|index| doc.is_work(*index, settings.include_notes, settings.include_optional))
+            .map(|index| (index, standing(index)))
+            .collect();
+        let groups: Vec<Vec<usize>> = board.plan.groups.iter().map(|group| group.tasks.clone()).collect();
+        let numbering = if self.parts.paths.is_ralph() {
+            Numbering::of_ralph(&doc.source, doc.items.iter().map(|item| item.line))
+        } else {
+            Numbering::by_index(doc.items.len())
+        };
+        state::project(&Projection {
+            name: &self.parts.paths.name(),
+            base_path: &self.parts.base_path(),
+            tasks_file: &self.parts.paths.list_name(),
+            numbering: &numbering,
+            tasks: &tasks,
+            groups: &groups,
+            at: self.at,
+            attempt: self.current.map_or(0, |node| self.parts.lives[node].attempt),
+            max_attempts: settings.max_attempts,
+            attempts_made: self.summary.attempts,
+            run: state::Run {
+                id: self.parts.run.clone(),
+                pid: std::process::id(),
+                session_id: None,
+                started_at: self.started_at.clone(),
+                approval_before: None,
+            },
+        })
+    }
+
+    // ---- the end --------------------------------------------------------------------------------------------------
+
+    /// A second signal: everything is ended at once, and the next run finds out the rest.
+    async fn kill(mut self, code: u8) -> u8 {
+        for life in &self.parts.lives {
+            life.brake.pull(Stop::Kill);
+        }
+        let all = async { while self.workers.join_next().await.is_some() {} };
+        // Bounded: a process that the kernel does not let go of must not keep us.
+        tokio::time::timeout(Duration::from_secs(6), all).await.ok();
+        self.parts.reporters.finish();
+        code
+    }
+
+    fn close(mut self) -> u8 {
+        let (tasks, done) = self.count();
+        let phases: Vec<Phase> = (0..self.parts.engine.len()).map(|node| self.parts.engine.phase(node)).collect();
+        let is_task = |node: &Node| self.parts.engine.kind(*node) != Kind::Parent;
+        let labels = |wanted: &[Phase]| -> Vec<String> {
+            let nodes: Vec<Node> =
+                (0..phases.len()).filter(|node| wanted.contains(&phases[*node]) && is_task(node)).collect();
+            self.parts.board.labels(&nodes)
+        };
+        let failed_parents: Vec<Node> =
+            (0..phases.len()).filter(|node| !is_task(node) && phases[*node] == Phase::Failed).collect();
+        let mut summary = std::mem::take(&mut self.summary);
+        (summary.tasks, summary.done) = (tasks, done);
+        summary.failed = labels(&[Phase::Failed]);
+        summary.failed.extend(self.parts.board.labels(&failed_parents));
+        summary.blocked = labels(&[Phase::Blocked]);
+        summary.skipped = labels(&[Phase::Skipped]);
+        summary.cancelled = labels(&[Phase::Cancelled]);
+        let open = [Phase::Waiting, Phase::Ready, Phase::Backoff, Phase::Running, Phase::Ended, Phase::Verifying];
+        summary.pending = labels(&open);
+        summary.pending.extend(labels(&[Phase::Passed, Phase::Landing]));
+        summary.wall_seconds = (clock::now() - self.parts.started).as_secs_f64();
+        summary.speedup = if summary.wall_seconds > 0.0 { summary.work_seconds / summary.wall_seconds } else { 0.0 };
+        let bound = plan::bound(&self.parts.board.plan, |index| self.weights.get(&index).copied().unwrap_or_default());
+        summary.bound_seconds = bound.bound;
+        if let Some(tree) = &self.parts.tree {
+            let mut paths: Vec<String> = tree
+                .ledger
+                .unattributed()
+                .iter()
+                .filter(|it| !it.persons)
+                .map(|it| it.change.path.to_string())
+                .collect();
+            paths.sort();
+            summary.unattributed = paths;
+        }
+        let (exit, outcome) = self.verdict(&summary);
+        if exit == exit::DONE && tasks == done && tasks > 0 && self.nothing_open() {
+            let event = Event::Signal { signal: "ALL_TASKS_COMPLETE".to_owned(), details: Vec::new() };
+            self.emit(event).ok();
+        }
+        self.at = None;
+        let state = self.state();
+        let complete = Event::RunComplete { exit, outcome: outcome.to_owned(), summary };
+        let written = self.emit(complete).and_then(|()| self.parts.journal.sync());
+        if let Err(error) = written {
+            self.fatal.get_or_insert(error.to_string());
+        }
+        let Parts { state_file, mut reporters, locks, .. } = self.parts;
+        if let Err(error) = state_file.finish(&state) {
+            self.fatal.get_or_insert(error.to_string());
+        }
+        reporters.finish();
+        drop(locks);
+        exit
+    }
+
+    /// Whether every item of role task is ticked, whatever the run included.
+    fn nothing_open(&self) -> bool {
+        self.parts.board.doc.items.iter().all(|item| item.role != document::Role::Task || item.checked)
+    }
+
+    /// Exit code and outcome: interrupted before conflict before limits before failures.
+    fn verdict(&self, summary: &Summary) -> (u8, &'static str) {
+        let skips = !summary.skipped.is_empty() && !self.parts.settings.allow_skips;
+        let bad = !summary.failed.is_empty() || !summary.blocked.is_empty() || skips;
+        match &self.finish {
+            Some(Finish::Halted(Halt::Terminate)) => (exit::TERMINATED, "interrupted"),
+            Some(Finish::Halted(Halt::Interrupt)) => (exit::INTERRUPTED, "interrupted"),
+            Some(Finish::Halted(Halt::Fatal)) => (exit::USAGE, "stopped"),
+            Some(Finish::Halted(Halt::Conflict)) => (exit::CONFLICT, "conflict"),
+            Some(Finish::Halted(Halt::RunTimeout)) => (exit::STOPPED, "stopped"),
+            Some(Finish::Deadlock(_)) => (exit::FAILED, "failed"),
+            _ if bad => (exit::FAILED, "failed"),
+            _ => (exit::DONE, "done"),
+        }
+    }
+}
+
+fn gate_event(task: &TaskRef, attempt: u32, gate: Gate) -> Event {
+    Event::TaskGate {
+        task: task.clone(),
+        attempt,
+        gate: gate.code.name().to_owned(),
+        verdict: gate.verdict.name().to_owned(),
+        detail: gate.detail,
+    }
+}
+
+/// Tasks of the plan that nothing can run.
+#[must_use]
+pub fn unrunnable(doc: &Document, plan: &plan::Plan, settings: &RunSettings) -> Vec<usize> {
+    if settings.exec.is_some() {
+        return Vec::new();
+    }
+    let needs = |index: &usize| board::kind(&doc.items[*index], settings) == Kind::Exec;
+    plan.open.iter().copied().filter(needs).collect()
+}
+
+/// What is in an isolated progress file, if it is there.
+fn read_progress(path: &Path) -> Option<String> {
+    let mut bytes = crate::store::fs::read_if_exists(path).ok().flatten()?;
+    bytes.truncate(PROGRESS_MAX);
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Sleeps until then; for ever without a time.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

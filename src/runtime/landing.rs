@@ -1,0 +1,399 @@
+//! Landing: of each task that passed, in index order, its commit, its progress and its tick; and what becomes of a task
+//! that failed for good.
+//!
+//! In this order, so that a crash at any point can be finished by the next start: the intent is in the journal and
+//! synced (`landing`); a commit object is made and noted (`commit_made`, synced); the branch moves to it; progress is
+//! merged on disk; the box is ticked on disk; `task_complete` is noted. Whatever is done twice changes nothing.
+
+use jiff::Timestamp;
+
+use super::clock;
+use super::driver::{Driver, Fatal};
+use crate::document;
+use crate::engine::{Code, Failure, Halt, Kind, Node};
+use crate::git::{Change, CommitError, CommitRequest, FileEdit, NewCommit, Oid, Prepared, RepoPath};
+use crate::plan::Mode;
+use crate::store::event::{Event, TaskRef};
+use crate::store::progress::{self, Ended, Entry, Now};
+
+/// How often a commit is made anew because somebody else moved the branch in between.
+const MOVED_TRIES: usize = 5;
+
+impl Driver {
+    /// These are about to land. From here on it is finished, whatever happens.
+    pub(super) fn landing(&mut self, nodes: &[Node]) -> Result<(), Fatal> {
+        let tasks = nodes.iter().map(|node| self.task(*node)).collect();
+        self.emit(Event::Landing { tasks })?;
+        self.parts.journal.sync()?;
+        let commits = self.parts.tree.as_ref().is_some_and(|tree| tree.committer.is_some());
+        if !commits && nodes.len() > 1 {
+            // Nothing comes between two tasks that a person could see: one write for the lot.
+            let result = self.land_on_disk(nodes)?;
+            for node in nodes {
+                self.landed_early.insert(*node, result.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lands one task. An error of the store or of git ends the run; what the task did wrong is the inner result.
+    pub(super) fn land(&mut self, node: Node) -> Result<Result<(), Failure>, Fatal> {
+        self.job(node);
+        if let Some(result) = self.landed_early.remove(&node) {
+            if result.is_ok() {
+                self.complete(node)?;
+            }
+            return Ok(result);
+        }
+        if let Err(failure) = self.commit(node)? {
+            return Ok(Err(failure));
+        }
+        if let Err(failure) = self.land_on_disk(&[node])? {
+            return Ok(Err(failure));
+        }
+        self.complete(node)?;
+        Ok(Ok(()))
+    }
+
+    fn complete(&mut self, node: Node) -> Result<(), Fatal> {
+        let task = self.task(node);
+        let commit = self.parts.lives[node].commit.clone();
+        if self.parts.engine.kind(node) == Kind::Parent {
+            self.emit(Event::ParentComplete { task, commit })?;
+            return Ok(());
+        }
+        if let Some(tree) = &mut self.parts.tree {
+            tree.ledger.forget(&task.key, &[]);
+        }
+        let life = &self.parts.lives[node];
+        let event = Event::TaskComplete {
+            task,
+            attempt: life.attempt,
+            title: self.parts.board.entries[node].title.clone(),
+            commit,
+            verify: if life.verified { "pass" } else { "none" }.to_owned(),
+            seconds: life.seconds,
+        };
+        self.emit(event)?;
+        self.summary.completed += 1;
+        if self.parts.board.plan.groups.iter().any(|group| group.tasks.binary_search(&self.task(node).index).is_ok()) {
+            self.summary.parallel += 1;
+        } else {
+            self.summary.sequential += 1;
+        }
+        self.tell_in_graph(node);
+        Ok(())
+    }
+
+    fn tell_in_graph(&mut self, node: Node) {
+        if self.parts.board.plan.mode == Mode::Graph {
+            self.to_tell.push(node);
+        }
+    }
+
+    /// Makes the task's commit and moves the branch to it.
+    fn commit(&mut self, node: Node) -> Result<Result<(), Failure>, Fatal> {
+        self.look_at_list()?;
+        let Some(tree) = &mut self.parts.tree else { return Ok(Ok(())) };
+        let overlaps: Vec<String> = self.parts.lives[node].taken.overlaps.iter().map(ToString::to_string).collect();
+        if !overlaps.is_empty() {
+            let reason = format!("uncommitted changes of yours are in its way: {}", overlaps.join(", "));
+            return Ok(Err(self.conflict(reason)));
+        }
+        if tree.committer.is_none() {
+            return Ok(Ok(()));
+        }
+        for _ in 0..MOVED_TRIES {
+            match self.try_commit(node)? {
+                Ok(None) => return Ok(Ok(())),
+                Ok(Some(failure)) => return Ok(Err(failure)),
+                Err(CommitError::HeadMoved { .. }) => {}
+                Err(CommitError::Conflict { paths }) => {
+                    let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+                    return Ok(Err(self.conflict(format!("does not fit what is on the branch: {}", paths.join(", ")))));
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    let (reason, rest) = text.split_once('\n').unwrap_or((&text, ""));
+                    let failure = Failure::new(Code::CommitFailed, reason.trim_end_matches(':'));
+                    return Ok(Err(failure.with_evidence(rest)));
+                }
+            }
+        }
+        Ok(Err(self.conflict("the branch is moved by somebody else all the time".to_owned())))
+    }
+
+    fn conflict(&mut self, reason: String) -> Failure {
+        self.notice("warning", "conflict", &reason);
+        Failure::new(Code::Conflict, reason)
+    }
+
+    /// One try: no failure, the failure of the task, or an error of the commit.
+    fn try_commit(&mut self, node: Node) -> Result<Result<Option<Failure>, CommitError>, Fatal> {
+        let Some(tree) = &mut self.parts.tree else { return Ok(Ok(None)) };
+        if let Some(what) = tree.switched()? {
+            return Ok(Ok(Some(self.conflict(what))));
+        }
+        let head = tree.head.clone();
+        let (list, progress_path) = (tree.own.list.clone(), tree.own.progress.clone());
+        let index = self.parts.board.entries[node].task.index;
+        let mut ticks = vec![index];
+        ticks.extend(self.parts.board.parents_done_with(&[index]));
+        let board = &self.parts.board;
+        let path = self.parts.list.path.to_string_lossy().into_owned();
+        let known = &self.parts.list.bytes;
+        let tick = |bytes: &[u8]| -> Option<Vec<u8>> {
+            if bytes == known.as_slice() {
+                return Some(document::apply(bytes, &board.ticks(&ticks).0));
+            }
+            let (other, _) = document::parse(bytes.to_vec(), &path);
+            let edits: Vec<_> = ticks.iter().filter_map(|index| board.doc.tick_in(*index, &other)).collect();
+            (!edits.is_empty()).then(|| document::apply(bytes, &edits))
+        };
+        let spec = self.parts.paths.name();
+        let now = self.progress_now(&ticks);
+        let words = self.words(node);
+        let entry = words.entry(Ended::Landed { commit: None });
+        let learn = |bytes: &[u8]| Some(progress::merge(bytes, &spec, &entry, Some(&now.borrowed())));
+        let task = self.task(node);
+        let edits = [FileEdit { path: &list, edit: &tick }, FileEdit { path: &progress_path, edit: &learn }];
+        let parent = self.parts.engine.kind(node) == Kind::Parent;
+        let edits = if parent { &edits[..1] } else { &edits[..] };
+        let message = self.message(node);
+        let attempt = self.parts.lives[node].attempt.to_string();
+        let trailers = [("Spec-Task", task.task.as_str()), ("Spec-Run", &self.parts.run), ("Spec-Attempt", &attempt)];
+        let made = self.parts.lives[node].made.take();
+        let changes: &[Change] = &self.parts.lives[node].taken.changes;
+        let request = CommitRequest { changes, edits, message: &message, trailers: &trailers };
+        let Some(tree) = &mut self.parts.tree else { return Ok(Ok(None)) };
+        let Some(committer) = &mut tree.committer else { return Ok(Ok(None)) };
+        let mut events = Vec::new();
+        let mut published = None;
+        let mut prepared = Prepared { commit: None, not_added: Vec::new() };
+        // A run that was killed may have made the commit already, and moved the branch or not.
+        let made = made.and_then(|made| {
+            let id = Oid::parse(made.commit.as_bytes())?;
+            let parent = made.parent.and_then(|parent| Oid::parse(parent.as_bytes()));
+            let subject = message.lines().next().unwrap_or_default().to_owned();
+            Some(NewCommit { id, parent, branch: head.branch.clone(), subject })
+        });
+        if let Some(commit) = made {
+            match committer.recover(&commit, &request) {
+                Ok(Some(done)) => {
+                    published = Some(done);
+                    events.push(committed(&task, &commit));
+                    prepared.commit = Some(commit);
+                }
+                Ok(None) => {}
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        if prepared.commit.is_none() {
+            prepared = match committer.prepare(&head, &request) {
+                Ok(prepared) => prepared,
+                Err(error) => return Ok(Err(error)),
+            };
+        }
+        if let (Some(commit), true) = (&prepared.commit, published.is_none()) {
+            let made = commit_made(&task, commit);
+            let journal = &mut self.parts.journal;
+            journal.append(&made, &clock::timestamp())?;
+            journal.sync()?;
+            match committer.publish(commit, &request) {
+                Ok(done) => published = Some(done),
+                Err(error) => return Ok(Err(error)),
+            }
+            events.push(committed(&task, commit));
+        }
+        let carried: Vec<RepoPath> =
+            published.iter().flat_map(|it| &it.carried).map(|change| change.path.clone()).collect();
+        tree.own_change(&carried)?;
+        self.parts.lives[node].commit = prepared.commit.as_ref().map(|commit| commit.id.to_string());
+        self.emit_all(events)?;
+        if !prepared.not_added.is_empty() && !std::mem::replace(&mut self.not_added, true) {
+            let names: Vec<String> = prepared.not_added.iter().map(ToString::to_string).collect();
+            let message = format!("not in git, so kept up to date on disk only: {}", names.join(", "));
+            self.notice("info", "not-added", &message);
+        }
+        if let Some(published) = published {
+            if let Some(error) = published.unfinished {
+                self.notice("warning", "index-not-updated", &format!("{error}; the next `spec run` makes up for it"));
+            }
+            if !published.not_carried.is_empty() {
+                let names: Vec<String> = published.not_carried.iter().map(ToString::to_string).collect();
+                let message =
+                    format!("a hook changed these in the commit, your tree has other contents: {}", names.join(", "));
+                self.notice("warning", "not-carried", &message);
+            }
+        }
+        Ok(Ok(None))
+    }
+
+    /// The commit's message: the task's own, or one made of its id and title.
+    fn message(&self, node: Node) -> String {
+        let own = self.parts.lives[node].job.as_ref().and_then(|job| job.fields.commit.clone());
+        let own = own.filter(|message| !message.trim().is_empty());
+        own.unwrap_or_else(|| {
+            let item = self.parts.board.item(node);
+            let id = item.id.as_ref().map_or_else(String::new, |id| format!("{id} "));
+            format!("chore({}): {id}{}", self.parts.paths.name(), item.title)
+        })
+    }
+
+    /// Merges the progress of these tasks on disk and ticks their boxes, and those of parents that are done with them.
+    fn land_on_disk(&mut self, nodes: &[Node]) -> Result<Result<(), Failure>, Fatal> {
+        let indices: Vec<usize> = nodes.iter().map(|node| self.parts.board.entries[*node].task.index).collect();
+        let now = self.progress_now(&indices);
+        let tasks: Vec<Node> =
+            nodes.iter().copied().filter(|node| self.parts.engine.kind(*node) != Kind::Parent).collect();
+        let words: Vec<Words> = tasks.iter().map(|node| self.words(*node)).collect();
+        let entries: Vec<Entry<'_>> = words.iter().map(|words| words.entry(Ended::Landed { commit: None })).collect();
+        let isolated: Vec<_> = tasks
+            .iter()
+            .map(|node| self.parts.lives[*node].job.as_ref().map(|job| job.progress_file.clone()))
+            .collect();
+        for (entry, isolated) in entries.iter().zip(&isolated) {
+            progress::land(&self.parts.paths, entry, Some(&now.borrowed()), isolated.as_deref())?;
+        }
+        for _ in 0..100 {
+            let gone: Vec<Node> = nodes.iter().copied().filter(|node| self.parts.board.entries[*node].gone).collect();
+            for node in &gone {
+                let message = format!("task {} is no longer in the list: done, and not ticked", self.task(*node).task);
+                self.notice("warning", "task-gone", &message);
+            }
+            let there = nodes.iter().filter(|node| !gone.contains(node));
+            let mut ticks: Vec<usize> = there.map(|node| self.parts.board.entries[*node].task.index).collect();
+            ticks.extend(self.parts.board.parents_done_with(&ticks));
+            let (edits, single) = self.parts.board.ticks(&ticks);
+            match self.parts.list.edit(&edits)? {
+                None => {
+                    let path = self.parts.list.path.to_string_lossy().into_owned();
+                    self.parts.board.follow_ticks(&ticks, single, &self.parts.list.bytes, &path);
+                    return Ok(Ok(()));
+                }
+                Some(found) => self.adopt(found)?,
+            }
+        }
+        Err(Fatal { message: format!("{}: it is written to all the time", self.parts.shown), halt: Halt::Fatal })
+    }
+
+    fn words(&self, node: Node) -> Words {
+        let item = self.parts.board.item(node);
+        let task = self.task(node);
+        Words {
+            label: task.task,
+            id: item.id.clone(),
+            title: item.title.clone(),
+            ordinal: task.key.rsplit('~').next().and_then(|ordinal| ordinal.parse().ok()).unwrap_or_default(),
+            text: self.parts.lives[node].progress.clone(),
+        }
+    }
+
+    /// Where the run is once these items are ticked.
+    fn progress_now(&self, ticks: &[usize]) -> Whereabouts {
+        let settings = &self.parts.settings;
+        let doc = &self.parts.board.doc;
+        let work = |index: &usize| doc.is_work(*index, settings.include_notes, settings.include_optional);
+        let (total, done) = self.count();
+        let more = ticks.iter().filter(|index| work(index) && !doc.items[**index].checked).count();
+        let open = |index: &usize| !doc.items[*index].checked && !ticks.contains(index);
+        let next = self.parts.board.plan.open.iter().copied().find(open);
+        let next = next.map(|index| match &doc.items[index].id {
+            Some(id) => format!("{id} {}", doc.items[index].title),
+            None => doc.items[index].title.clone(),
+        });
+        Whereabouts { done: done + more, total, next, time: Timestamp::now() }
+    }
+
+    /// A task failed for good: what it left is saved and taken out of the tree where it can be told apart.
+    pub(super) fn failed(&mut self, node: Node, attempt: u32, failure: Failure) -> Result<(), Fatal> {
+        let task = self.task(node);
+        let mut salvage = None;
+        if let Some(tree) = &mut self.parts.tree {
+            let spec = self.parts.paths.name();
+            let changes = std::mem::take(&mut self.parts.lives[node].taken.changes);
+            let saved = match &mut tree.committer {
+                Some(committer) => committer.salvage(&spec, &task.task, attempt, &changes)?,
+                // Nothing is committed, so what was made before is in the tree only: it stays as it is.
+                None => None,
+            };
+            if let Some(saved) = saved {
+                tree.ledger.forget(&task.key, &saved.left);
+                let removed: Vec<RepoPath> = saved.removed.iter().map(|change| change.path.clone()).collect();
+                tree.own_change(&removed)?;
+                salvage = Some(saved.name);
+            }
+        }
+        let event = Event::TaskFailed {
+            task,
+            attempt,
+            title: self.parts.board.entries[node].title.clone(),
+            code: failure.code.name().to_owned(),
+            reason: failure.reason.clone(),
+            evidence: failure.evidence.clone(),
+            salvage,
+        };
+        self.parts.lives[node].failure = Some(failure);
+        self.emit(event)?;
+        self.tell_in_graph(node);
+        Ok(())
+    }
+
+    /// What failed tasks learned is kept and says so, in index order, behind what landed.
+    pub(super) fn keep_learnings_of_failed(&mut self, nodes: &[Node]) -> Result<(), Fatal> {
+        for node in nodes {
+            let words = self.words(*node);
+            let life = &self.parts.lives[*node];
+            let Some(job) = &life.job else { continue };
+            let code = life.failure.as_ref().map(|failure| failure.code.name());
+            let ended = code.map_or(Ended::Unfinished, |code| Ended::Failed { code });
+            let file = job.progress_file.clone();
+            if !words.text.trim().is_empty() {
+                progress::land(&self.parts.paths, &words.entry(ended), None, Some(&file))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn committed(task: &TaskRef, commit: &NewCommit) -> Event {
+    Event::Commit { task: task.clone(), commit: commit.id.to_string(), subject: commit.subject.clone() }
+}
+
+fn commit_made(task: &TaskRef, commit: &NewCommit) -> Event {
+    Event::CommitMade {
+        task: task.clone(),
+        commit: commit.id.to_string(),
+        parent: commit.parent.as_ref().map(ToString::to_string),
+    }
+}
+
+/// What is said of a task in the progress file.
+struct Words {
+    label: String,
+    id: Option<String>,
+    title: String,
+    ordinal: usize,
+    text: String,
+}
+
+impl Words {
+    fn entry<'a>(&'a self, ended: Ended<'a>) -> Entry<'a> {
+        let Self { label, id, title, ordinal, text } = self;
+        Entry { label, id: id.as_deref(), title, ordinal: *ordinal, ended, text }
+    }
+}
+
+/// Where the run is, for the progress file.
+struct Whereabouts {
+    done: usize,
+    total: usize,
+    next: Option<String>,
+    time: Timestamp,
+}
+
+impl Whereabouts {
+    fn borrowed(&self) -> Now<'_> {
+        Now { done: self.done, total: self.total, current: None, next: self.next.as_deref(), time: self.time }
+    }
+}

@@ -1,0 +1,496 @@
+//! Before a run begins: the locks, what runs before this one left behind, the repository, and the plan. Everything that
+//! can be wrong is found here, before anything is started; what an earlier run owes is made up for first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::board::{Board, ListFile};
+use super::clock;
+use super::control::Mailbox;
+pub use super::driver::unrunnable;
+use super::driver::{Driver, Life, Parts};
+use super::shared::SharedTree;
+use super::shell::Shell;
+use super::signals::Signals;
+use super::tree;
+use crate::cli::settings::RunSettings;
+use crate::document::{self, Diagnostic, Document, Severity};
+use crate::engine::{Code, Failure, Policy, RunState, Seed, Steer};
+use crate::git::{self, Change, Declared, Oid, Repo, RepoPath, SpecFiles};
+use crate::plan::{self, Mode};
+use crate::report::Reporters;
+use crate::store::event::{Event, TreeEntry};
+use crate::store::fs::PathError;
+use crate::store::journal::{self, Journal};
+use crate::store::lock::{self, LockError, SpecLock};
+use crate::store::paths::SpecPaths;
+use crate::store::progress;
+use crate::store::recovery::{self, LastRun, Phase, Record, Recovered, Resume};
+use crate::store::state::{Problem, StateError, StateFile};
+
+/// How long what a killed run left behind gets to end by itself.
+const SWEEP_GRACE: Duration = Duration::from_secs(2);
+
+/// What to run.
+pub struct Job {
+    /// The list.
+    pub list: PathBuf,
+    /// The list as a person would write it.
+    pub shown: String,
+    /// How.
+    pub settings: RunSettings,
+    /// With what.
+    pub shell: Shell,
+}
+
+/// Why a run did not begin. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Another run holds the spec or the tree.
+    #[error(transparent)]
+    Busy(#[from] LockError),
+    /// The list cannot be run as it is (any more).
+    #[error("{shown}:{line}: {message}")]
+    List {
+        /// The list.
+        shown: String,
+        /// 1-based.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// The repository cannot be worked in.
+    #[error(transparent)]
+    Git(#[from] git::Error),
+    /// A person's changes are in the tree.
+    #[error("the working tree has uncommitted changes: {}", list(.0))]
+    Dirty(Vec<String>),
+    /// A file beside the list cannot be used.
+    #[error(transparent)]
+    Store(#[from] PathError),
+    /// The state file cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The system does not let us.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// Do what.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The mailbox cannot be opened.
+    #[error(transparent)]
+    Control(#[from] super::control::ControlError),
+}
+
+fn list(paths: &[String]) -> String {
+    let shown = paths.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
+    if paths.len() > 8 { format!("{shown} and {} more", paths.len() - 8) } else { shown }
+}
+
+/// Runs a list to its end and gives the exit code.
+pub fn run(job: Job, reporters: Reporters) -> Result<u8, RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| RunError::System { what: "start the runtime", source })?;
+    runtime.block_on(async {
+        let signals = Signals::new().map_err(|source| RunError::System { what: "listen for signals", source })?;
+        let (driver, mailbox) = prepare(job, reporters).await?;
+        Ok(Box::pin(driver.run(signals, mailbox)).await)
+    })
+}
+
+/// The list as it is now, and its plan; an error where it cannot be run.
+fn read(job: &Job) -> Result<(Vec<u8>, Document, plan::Plan), RunError> {
+    let bytes = crate::store::fs::read_if_exists(&job.list)?.unwrap_or_default();
+    let (doc, mut found) = document::parse(bytes.clone(), &job.list.to_string_lossy());
+    let (plan, more) = plan::build(&doc, &job.settings.plan_options());
+    found.extend(more);
+    if let Some(error) = found.iter().find(|found| found.severity == Severity::Error) {
+        return Err(wrong(job, &doc, error));
+    }
+    if let Some(index) = unrunnable(&doc, &plan, &job.settings).first() {
+        let message = format!("task {} has no Run, and no executor is given", doc.label(*index));
+        return Err(RunError::List { shown: job.shown.clone(), line: doc.items[*index].line, message });
+    }
+    Ok((bytes, doc, plan))
+}
+
+fn wrong(job: &Job, doc: &Document, found: &Diagnostic) -> RunError {
+    let (line, _) = doc.position(found.span.start);
+    RunError::List { shown: job.shown.clone(), line, message: found.message.clone() }
+}
+
+/// What was found out and is said once the reporters and the journal are there.
+#[derive(Default)]
+struct Notices(Vec<(&'static str, &'static str, String)>);
+
+impl Notices {
+    fn warn(&mut self, code: &'static str, message: impl Into<String>) {
+        self.0.push(("warning", code, message.into()));
+    }
+    fn info(&mut self, code: &'static str, message: impl Into<String>) {
+        self.0.push(("info", code, message.into()));
+    }
+}
+
+async fn prepare(job: Job, reporters: Reporters) -> Result<(Driver, Mailbox), RunError> {
+    let started = clock::now();
+    let mut notices = Notices::default();
+    if let Err(error) = tree::become_subreaper() {
+        notices.warn("no-subreaper", format!("what leaves its process group may outlive the run: {error}"));
+    }
+    let paths = SpecPaths::find(&job.list)?;
+    let run = clock::run_id();
+    let repo = Repo::open(paths.folder())?;
+    if let Some(repo) = &repo {
+        repo.check_idle()?;
+        if !job.settings.no_commit {
+            repo.check_identity()?;
+        }
+    }
+    let lock = SpecLock::acquire(&paths.lock(), &run, Timestamp::now())?;
+    if !lock.is_kernel_held() {
+        notices.warn("lock-without-kernel", format!("{}: this file system has no locks", paths.lock().display()));
+    }
+    let mut locks = vec![lock];
+    if let Some(repo) = &repo {
+        locks.push(SpecLock::acquire(&repo.own_dir()?.join("tree.lock"), &run, Timestamp::now())?);
+        repo.exclude()?;
+    }
+
+    let found = recovery::read(&paths)?;
+    for damaged in &found.damaged {
+        let repaired = journal::repair(damaged)?;
+        let kept = repaired.kept.map_or_else(String::new, |kept| format!(", kept as {}", kept.display()));
+        notices.warn("journal-damaged", format!("{}: a part cannot be read{kept}", damaged.display()));
+    }
+    let before = found.recovered;
+    let cut_off = before.last.as_ref().filter(|last| last.outcome.is_none());
+    if let Some(last) = cut_off {
+        end_what_is_left(last, &before, &mut notices).await;
+    }
+
+    // From here on the list is what counts: nobody else of ours writes to it any more.
+    let (bytes, doc, plan) = read(&job)?;
+    let (state_file, taken) = StateFile::take(&paths)?;
+    if let (Some(problem), Some(kept)) = (&taken.problem, &taken.kept) {
+        let what = match problem {
+            Problem::Corrupt { reason } => format!("cannot be read ({reason}) and is made anew"),
+            Problem::OtherList { tasks_file } => format!("is about {tasks_file}, another list"),
+        };
+        let message = format!("{} {what}; what it was is kept as {}", paths.state().display(), kept.display());
+        notices.warn("state-rebuilt", message);
+    }
+
+    let mut board = Board::new(doc, plan, &job.settings);
+    let laid = board.lay_out(&job.settings);
+    let root = repo.as_ref().map_or_else(|| paths.folder().to_owned(), |repo| repo.root().to_owned());
+    let mut lives: Vec<Life> = Vec::new();
+    lives.resize_with(board.entries.len(), Life::default);
+    let mut steers = Vec::new();
+    let records: Vec<Option<&Record>> = match_records(&board, &before);
+    let mut seeds = Vec::with_capacity(laid.specs.len());
+    // Numbered from 0 in the order of the list.
+    for ((node, spec), record) in laid.specs.into_iter().zip(&records) {
+        let mut seed = Seed::default();
+        if let Some(record) = record {
+            let resume = record.resume(board.item(node).checked);
+            seed = seed_of(record, resume, spec.max_attempts, &mut lives[node], spec.verify);
+            if resume == Resume::Leave && record.phase == Phase::Skipped {
+                steers.push(Steer::Skip(node));
+            }
+        }
+        seeds.push((spec, seed));
+    }
+
+    let mut baseline = Vec::new();
+    let mut leftovers = Vec::new();
+    let tree = match repo {
+        None => None,
+        Some(repo) => {
+            let own = spec_files(&repo, &paths);
+            let (mut tree, changes) = SharedTree::begin(repo, own, !job.settings.no_commit, job.settings.too_much)?;
+            let sorted = Sorted::new(changes, &before, &board, &records);
+            let mine: Vec<Change> = sorted.nobodys.iter().chain(sorted.tasks.values().flatten()).cloned().collect();
+            let dirty = tree.repo.dirty(&tree.own, &mine)?;
+            if !dirty.is_empty() && !job.settings.allow_dirty {
+                return Err(RunError::Dirty(dirty.iter().map(ToString::to_string).collect()));
+            }
+            tree.settle(&sorted.persons, &sorted.nobodys, &sorted.tasks);
+            for (key, changes) in &sorted.tasks {
+                if let Some(node) = board.entries.iter().position(|entry| entry.task.key == *key) {
+                    lives[node].taken.changes.clone_from(changes);
+                }
+            }
+            baseline = sorted.persons.iter().map(Change::to_wire).collect::<Vec<TreeEntry>>();
+            leftovers = sorted.nobodys.iter().map(Change::to_wire).collect();
+            Some(tree)
+        }
+    };
+
+    let merged = progress::land_orphans(&paths, |index| orphan(&board, &records, index))?;
+    if !merged.is_empty() {
+        let names: Vec<String> = merged.iter().map(|path| path.display().to_string()).collect();
+        notices.info("progress-recovered", format!("learnings of unfinished tasks were kept: {}", names.join(", ")));
+    }
+
+    let mailbox = Mailbox::open(paths.control(), &run)?;
+    let journal = Journal::create(&paths.journal(&run), &run)?;
+    let policy = Policy {
+        max_parallel: job.settings.max_parallel,
+        keep_going: job.settings.keep_going || board.plan.declares_dependencies,
+        land_each: board.plan.mode == Mode::Graph,
+        backoff: millis(job.settings.backoff),
+        backoff_max: millis(job.settings.backoff_max),
+        seed: u64::from(crc32fast::hash(run.as_bytes())),
+    };
+    let engine = RunState::new(policy, seeds, laid.stages);
+    let resumes = cut_off.map(|last| last.id.clone());
+    let list = ListFile::new(paths.list(), &bytes);
+    let parts = Parts {
+        run,
+        shown: job.shown,
+        settings: job.settings,
+        paths,
+        root,
+        shell: Arc::new(job.shell),
+        locks,
+        journal,
+        state_file,
+        tree,
+        board,
+        list,
+        engine,
+        lives,
+        reporters,
+        started,
+    };
+    let mut driver = Driver::new(parts);
+    driver.begin(resumes, baseline, leftovers, steers)?;
+    for (level, code, message) in notices.0 {
+        driver.notice(level, code, &message);
+    }
+    Ok((driver, mailbox))
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// Ends what is left of the processes of a run that was killed, on this machine.
+async fn end_what_is_left(last: &LastRun, before: &Recovered, notices: &mut Notices) {
+    if last.host != lock::host_name() {
+        notices.warn("other-host", format!("the run before this one was killed on {}; it is not looked at", last.host));
+        return;
+    }
+    let mut runs: BTreeSet<&str> = before.processes.values().map(|process| process.run.as_str()).collect();
+    runs.insert(&last.id);
+    let mut ended = 0;
+    for run in runs {
+        ended += tree::sweep(run, SWEEP_GRACE).await;
+    }
+    if ended > 0 {
+        notices.warn("processes-ended", format!("{ended} processes of the run that was killed were ended"));
+    }
+}
+
+/// What an earlier run's journal has of each task: by key, and where its text was edited by its id alone.
+fn match_records<'a>(board: &Board, before: &'a Recovered) -> Vec<Option<&'a Record>> {
+    let mut by_id: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
+    for record in before.tasks.values() {
+        if let Some(id) = record.task.key.split('~').next().filter(|id| !id.is_empty()) {
+            by_id.entry(id).or_default().push(record);
+        }
+    }
+    let find = |node: usize| {
+        let key = &board.entries[node].task.key;
+        let same_id = || match by_id.get(key.split('~').next()?)?[..] {
+            [only] => Some(only),
+            _ => None,
+        };
+        before.tasks.get(key).or_else(same_id)
+    };
+    (0..board.entries.len()).map(find).collect()
+}
+
+/// What the engine and the driver are to know of a task that an earlier run left unfinished.
+fn seed_of(record: &Record, resume: Resume, max_attempts: u32, life: &mut Life, verify: bool) -> Seed {
+    let mut seed = Seed {
+        tries: record.tries,
+        attempts: record.attempts,
+        timeouts: record.timeouts,
+        failed: record.failure.is_some(),
+        passed: false,
+    };
+    life.failure = record.failure.as_ref().map(|failure| {
+        let code = Code::from_name(&failure.code).unwrap_or(Code::Crash);
+        Failure::new(code, failure.reason.clone()).with_evidence(failure.evidence.clone())
+    });
+    life.progress = record.progress.join("\n");
+    match resume {
+        Resume::Done | Resume::RunAnew => {
+            *life = Life::default();
+            return Seed::default();
+        }
+        Resume::FinishLanding | Resume::Land => {
+            seed.passed = true;
+            life.attempt = record.attempt;
+            // It could not have passed without.
+            life.verified = verify;
+            life.made.clone_from(&record.made);
+        }
+        Resume::Leave => {
+            seed.failed = record.phase == Phase::Failed;
+            seed.attempts = if seed.failed { seed.attempts.max(max_attempts) } else { 0 };
+        }
+        Resume::Run => {}
+    }
+    seed
+}
+
+fn spec_files(repo: &Repo, paths: &SpecPaths) -> SpecFiles {
+    let relative = |path: &std::path::Path| repo.relative(path).unwrap_or_else(|| RepoPath::new(b"".as_slice()));
+    SpecFiles { list: relative(paths.list()), progress: relative(paths.progress()) }
+}
+
+/// Whose an isolated progress file is that was found: a task's that goes on (none), or one to be merged.
+fn orphan(board: &Board, records: &[Option<&Record>], index: usize) -> Option<String> {
+    match board.node(index) {
+        Some(node) if records[node].is_some() => None,
+        Some(node) => Some(board.entries[node].task.task.clone()),
+        None if index < board.doc.items.len() => Some(board.doc.label(index)),
+        None => Some(format!(":{index}")),
+    }
+}
+
+/// What differs from HEAD when a run begins, sorted by whose it is.
+struct Sorted {
+    persons: Vec<Change>,
+    nobodys: Vec<Change>,
+    /// By key.
+    tasks: BTreeMap<String, Vec<Change>>,
+}
+
+impl Sorted {
+    /// What the journal has as a task's is that task's, as far as it is still as it was left; what it has as nobody's
+    /// is nobody's; what a person had before the killed run began is the person's. The rest is that of the tasks that
+    /// were under way when the run was killed, if there were any: of the only one, of the only one that declares the
+    /// path, or nobody's. Without such a task it is the person's.
+    fn new(changes: Vec<Change>, before: &Recovered, board: &Board, records: &[Option<&Record>]) -> Self {
+        let mut sorted = Self { persons: Vec::new(), nobodys: Vec::new(), tasks: BTreeMap::new() };
+        let mut taken: BTreeMap<RepoPath, Vec<(&str, Change)>> = BTreeMap::new();
+        for record in before.tasks.values().filter(|record| record.phase != Phase::Landed) {
+            for entry in &record.taken {
+                let change = Change::from_wire(entry);
+                taken.entry(change.path.clone()).or_default().push((&record.task.key, change));
+            }
+        }
+        let nobodys: BTreeMap<RepoPath, Change> = before
+            .unattributed
+            .values()
+            .chain(before.left.values())
+            .map(Change::from_wire)
+            .map(|change| (change.path.clone(), change))
+            .collect();
+        let persons: BTreeMap<RepoPath, Change> =
+            before.baseline.values().map(Change::from_wire).map(|change| (change.path.clone(), change)).collect();
+        let under_way: Vec<(&Record, Vec<Declared>)> = before
+            .tasks
+            .values()
+            .filter(|record| record.cut_short())
+            .map(|record| (record, declared(board, records, record)))
+            .collect();
+        let key_now = |key: &str| -> String {
+            let node = records.iter().position(|found| found.is_some_and(|found| found.task.key == key));
+            node.map_or_else(|| key.to_owned(), |node| board.entries[node].task.key.clone())
+        };
+        for change in changes {
+            let path = &change.path;
+            let last = taken.get(path).and_then(|steps| steps.last()).map(|(_, last)| last.new.clone());
+            if persons.get(path).is_some_and(|had| had.new == change.new) {
+                sorted.persons.push(change);
+            } else if last.as_ref().is_some_and(|last| *last == change.new) {
+                for (key, step) in &taken[path] {
+                    sorted.tasks.entry(key_now(key)).or_default().push(step.clone());
+                }
+            } else if nobodys.get(path).is_some_and(|left| left.new == change.new) {
+                sorted.nobodys.push(change);
+            } else if under_way.is_empty() {
+                sorted.persons.push(change);
+            } else {
+                let declaring: Vec<&Record> = under_way
+                    .iter()
+                    .filter(|(_, declared)| declared.iter().any(|declared| declared.covers(path)))
+                    .map(|(record, _)| *record)
+                    .collect();
+                let owner = match (&declaring[..], &under_way[..]) {
+                    ([only], _) | ([], [(only, _)]) => Some(*only),
+                    _ => None,
+                };
+                match owner {
+                    Some(record) => {
+                        let own = sorted.tasks.entry(key_now(&record.task.key)).or_default();
+                        // What it had taken before goes on to what is there now.
+                        own.retain(|step| step.path != *path);
+                        own.push(change);
+                    }
+                    None => sorted.nobodys.push(change),
+                }
+            }
+        }
+        sorted
+    }
+}
+
+/// What a task of the killed run declares, by the list as it is now.
+fn declared(board: &Board, records: &[Option<&Record>], record: &Record) -> Vec<Declared> {
+    let node = records.iter().position(|found| found.is_some_and(|found| std::ptr::eq(found, record)));
+    let files = node.map(|node| &board.item(node).fields.files);
+    files.into_iter().flatten().map(|file| Declared::new(&file.path, file.glob)).collect()
+}
+
+impl Driver {
+    /// The first records of the journal.
+    fn begin(
+        &mut self,
+        resumes: Option<String>,
+        baseline: Vec<TreeEntry>,
+        leftovers: Vec<TreeEntry>,
+        steers: Vec<Steer>,
+    ) -> Result<(), PathError> {
+        let (tasks, done) = self.count();
+        let parts = &self.parts;
+        let head = parts.tree.as_ref().map(|tree| &tree.head);
+        let start = Event::RunStart {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            file: parts.shown.clone(),
+            mode: parts.board.plan.mode.name().to_owned(),
+            max_parallel: parts.settings.max_parallel,
+            tasks,
+            done,
+            steps: parts.board.plan.steps.len(),
+            base: head.and_then(|head| head.commit.as_ref()).map(Oid::to_string),
+            branch: head.and_then(|head| head.branch_name()).map(str::to_owned),
+            pid: std::process::id(),
+            host: lock::host_name(),
+            boot: lock::boot_id(),
+            resumes,
+        };
+        let mut events = vec![start, Event::Baseline { entries: baseline }];
+        if !leftovers.is_empty() {
+            events.push(Event::Unattributed { entries: leftovers, reason: "left by an earlier run".to_owned() });
+        }
+        self.emit_all(events)?;
+        for steer in steers {
+            self.told.push_back(crate::engine::Event::Steer(steer));
+        }
+        Ok(())
+    }
+}
