@@ -175,7 +175,7 @@ impl Driver {
             let id = Oid::parse(made.commit.as_bytes())?;
             let parent = made.parent.and_then(|parent| Oid::parse(parent.as_bytes()));
             let subject = message.lines().next().unwrap_or_default().to_owned();
-            Some(NewCommit { id, parent, branch: head.branch.clone(), subject })
+            Some(NewCommit::recorded(id, parent, head.branch.clone(), subject))
         });
         if let Some(commit) = made {
             match committer.recover(&commit, &request) {
