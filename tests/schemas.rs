@@ -8,6 +8,7 @@ use std::path::Path;
 use schemars::{JsonSchema, schema_for};
 use serde_json::{Value, json};
 use spec::cli::commands::plan::PlanJson;
+use spec::cli::commands::status::Status;
 use spec::store::event::Envelope;
 use spec::store::fs::{Durability, write_atomic};
 use spec::store::state::State;
@@ -27,6 +28,7 @@ fn schemas_are_those_of_the_types() {
     check::<State>("state.json");
     check::<Envelope>("event.json");
     check::<PlanJson>("plan.json");
+    check::<Status>("status.json");
 }
 
 fn validator<T: JsonSchema>() -> jsonschema::Validator {

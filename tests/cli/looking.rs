@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 use jiff::Timestamp;
+use spec::cli::commands::status::Status;
 use spec::document::parse;
 use spec::store::event::{Event, Summary, TaskRef};
 use spec::store::journal::Journal;
@@ -176,6 +177,8 @@ fn run_start() -> Event {
 fn status(env: &TestEnv, label: &str) -> (String, Vec<String>) {
     let json = env.spec(["status", "--format", "json"]).json();
     assert_eq!(json["schema"], "spec.status/1");
+    let schema = serde_json::to_value(schemars::schema_for!(Status)).expect("a schema");
+    assert!(jsonschema::is_valid(&schema, &json), "{json:#}");
     let tasks = json["tasks"].as_array().expect("tasks");
     let task = tasks.iter().find(|task| task["task"] == label).expect("the task");
     let waits = task["waitsFor"].as_array().expect("an array").iter();
