@@ -7,8 +7,10 @@ use std::path::Path;
 
 use schemars::{JsonSchema, schema_for};
 use serde_json::{Value, json};
+use spec::cli::commands::check::Check;
 use spec::cli::commands::plan::PlanJson;
 use spec::cli::commands::status::Status;
+use spec::cli::commands::tasks::TaskList;
 use spec::store::event::Envelope;
 use spec::store::fs::{Durability, write_atomic};
 use spec::store::state::State;
@@ -28,6 +30,8 @@ fn schemas_are_those_of_the_types() {
     check::<State>("state.json");
     check::<Envelope>("event.json");
     check::<PlanJson>("plan.json");
+    check::<TaskList>("tasks.json");
+    check::<Check>("check.json");
     check::<Status>("status.json");
 }
 

@@ -335,6 +335,24 @@ mod tests {
     }
 
     #[test]
+    fn writers_at_the_same_time_never_leave_a_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let texts = [vec![b'a'; 100_000], vec![b'b'; 70_000]];
+        write(&path, &texts[0]);
+        std::thread::scope(|scope| {
+            for text in &texts {
+                scope.spawn(|| (0..40).for_each(|_| write(&path, text)));
+            }
+            for _ in 0..200 {
+                let found = std::fs::read(&path).unwrap();
+                assert!(texts.contains(&found), "{} bytes", found.len());
+            }
+        });
+        assert_eq!(names(folder.path()), ["state"]);
+    }
+
+    #[test]
     fn bad_copies_are_numbered() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");

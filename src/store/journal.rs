@@ -16,7 +16,7 @@ use super::event::{Envelope, Event, SCHEMA};
 use super::fs::{Context, Durability, PathError, create_folders, keep_bad_copy, sync_folder, write_atomic};
 
 /// Longer lines are damage: no record gets near it.
-const MAX_LINE: u64 = 1 << 30;
+const MAX_LINE: u64 = 1 << 28;
 /// `,"crc":"xxxxxxxx"}`.
 const CRC_LEN: usize = 18;
 
