@@ -378,6 +378,7 @@ impl Recovered {
 
     /// After a run that ended in order only what it left in the tree counts.
     fn begin_anew(&mut self) {
+        self.baseline.clear();
         for record in std::mem::take(&mut self.tasks).into_values() {
             self.left.extend(record.taken.into_iter().map(|entry| (entry.path.clone(), entry)));
         }
