@@ -3,6 +3,7 @@
 
 mod env;
 
+mod demo;
 mod docs;
 mod frame;
 mod init;
