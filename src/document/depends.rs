@@ -51,6 +51,11 @@ enum Part {
 /// Resolves every dependency of a list into the fields of its items.
 pub(super) fn resolve(scan: &Scan<'_>, items: &mut [Item], headings: &[Heading], diagnostics: &mut Vec<Diagnostic>) {
     let mut wanted: Vec<(usize, Range<usize>)> = Vec::new();
+    // Most lists declare none.
+    let declares = |item: &Item| item.fields.all.iter().any(|field| field.name == "Depends");
+    if memchr::memmem::find(scan.text.as_bytes(), b"epend").is_none() && !items.iter().any(declares) {
+        return;
+    }
     for (index, item) in items.iter().enumerate() {
         let named = item.fields.all.iter().filter(|field| field.name == "Depends");
         wanted.extend(named.map(|field| (index, field.value.clone())));

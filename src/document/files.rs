@@ -72,15 +72,15 @@ pub(super) fn read(value: &str, entries: &mut Vec<FileEntry>) {
                     None
                 }
                 Piece::Word(word) => {
-                    let plain = word.trim_end_matches([':', '.']).trim_matches(['*', '_']).to_lowercase();
-                    let plain = plain.as_str();
-                    if GONE.contains(&plain) {
+                    let plain = word.trim_end_matches([':', '.']).trim_matches(['*', '_']);
+                    let is = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(plain));
+                    if is(GONE) {
                         (mode, said) = (Mode::Gone, Some(Mode::Gone));
-                    } else if RENAME.contains(&plain) {
+                    } else if is(RENAME) {
                         mode = Mode::Rename;
-                    } else if KEPT.contains(&plain) {
+                    } else if is(KEPT) {
                         (mode, said) = (Mode::Kept, Some(Mode::Kept));
-                    } else if TARGET.contains(&plain) {
+                    } else if is(TARGET) {
                         let arrow = !plain.starts_with(|c: char| c.is_alphabetic());
                         if let Some(last) = entries[first..].last_mut()
                             && (arrow || mode == Mode::Rename)
@@ -126,7 +126,7 @@ fn push(path: &str, mode: Mode, entries: &mut Vec<FileEntry>) {
 /// Paths in a title, in code spans or bare with a `/` in them.
 pub(super) fn in_title(title: &str) -> Vec<String> {
     let mut paths: Vec<String> = Vec::new();
-    if !title.contains(['/', '`']) {
+    if memchr::memchr2(b'/', b'`', title.as_bytes()).is_none() {
         return paths;
     }
     for piece in pieces(title) {

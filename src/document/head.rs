@@ -133,6 +133,7 @@ fn last_token(title: &str) -> Option<usize> {
 
 /// A parallel mark in a title, outside code spans.
 fn parallel_mark(title: &str) -> Option<Range<usize>> {
+    memchr::memchr2(b'[', b'(', title.as_bytes())?;
     let mut at = 0;
     for (number, part) in title.split('`').enumerate() {
         if number % 2 == 0

@@ -145,8 +145,22 @@ pub fn compare(a: &str, b: &str) -> Ordering {
 /// The name that ids share which are equal number by number: capitals, no leading zeros.
 pub(super) fn same(id: &str) -> String {
     let mut name = String::with_capacity(id.len());
-    for (_, _, part) in parts(bare(id)) {
-        name.push_str(if part.is_empty() { "0" } else { &part });
+    let mut in_number = false;
+    let mut zeros = false;
+    for c in bare(id).chars() {
+        let digit = c.is_ascii_digit();
+        // A number that is all zeros keeps one.
+        if !digit && zeros {
+            name.push('0');
+        }
+        zeros = digit && c == '0' && (zeros || !in_number);
+        if !zeros {
+            name.extend(c.to_uppercase());
+        }
+        in_number = digit;
+    }
+    if zeros {
+        name.push('0');
     }
     name
 }
@@ -178,6 +192,7 @@ mod tests {
         assert_eq!(ids, ["1", "1.1", "1.1.1", "1.1a", "1.9", "1.10", "2", "T9", "T010"]);
         assert_eq!(compare("T1", "t001"), Ordering::Equal);
         assert_eq!(same("t001:"), same("T1"));
+        assert_eq!((same("T000"), same("0.10.001")), ("T0".to_owned(), "0.10.1".to_owned()));
         assert_ne!(same("1.1"), same("1.10"));
         assert_ne!(same("1.1"), same("11"));
     }

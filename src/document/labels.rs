@@ -77,10 +77,12 @@ pub(super) fn read(line: &str) -> Option<Label<'_>> {
     };
     let inside = &line[mark.len()..];
     // A name is short: no need to look far for its end.
-    let near = inside.char_indices().nth(60).map_or(inside, |(at, _)| &inside[..at]);
-    let colon = near.find([':', '：'])?;
-    let colon_len = near[colon..].chars().next().map_or(1, char::len_utf8);
-    let before = &near[..colon];
+    let near = &inside.as_bytes()[..inside.len().min(120)];
+    let colon = memchr::memchr2(b':', "：".as_bytes()[0], near)?;
+    // Other wide characters begin with the same byte as the wide colon.
+    let colon = if near[colon] == b':' { colon } else { inside.find([':', '：']).filter(|&at| at < 120)? };
+    let colon_len = inside[colon..].chars().next().map_or(1, char::len_utf8);
+    let before = &inside[..colon];
     let (name, mut len, closed_by) = if mark.is_empty() {
         (before, colon + colon_len, None)
     } else if let Some(name) = before.trim_end().strip_suffix(mark) {
@@ -112,13 +114,9 @@ pub(super) fn read(line: &str) -> Option<Label<'_>> {
 
 /// The contract's name of a label.
 pub(super) fn known(written: &str) -> Option<&'static str> {
-    let is = |spelling: &&str| {
-        spelling.len() == written.len() && (spelling.eq_ignore_ascii_case(written))
-            || written.len() > spelling.len() && spelling.contains(' ') && {
-                let squeezed: Vec<&str> = written.split_whitespace().collect();
-                squeezed.join(" ").eq_ignore_ascii_case(spelling)
-            }
-    };
+    let squeezed: Vec<&str> = if written.contains(' ') { written.split_whitespace().collect() } else { Vec::new() };
+    let squeezed = squeezed.join(" ");
+    let is = |spelling: &&str| spelling.eq_ignore_ascii_case(if squeezed.is_empty() { written } else { &squeezed });
     KNOWN.iter().find(|(_, spellings)| spellings.iter().any(is)).map(|(name, _)| *name)
 }
 

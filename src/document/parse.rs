@@ -405,7 +405,12 @@ fn families<'a>(scan: &'a Scan<'_>, raw: &[Raw]) -> HashSet<&'a str> {
     let mut first: HashMap<&str, &str> = HashMap::new();
     let mut families = HashSet::new();
     for raw in raw {
-        if let Some((id, Some(family))) = head::read(&scan.text[raw.text.clone()], |_| true).id
+        let text = &scan.text[raw.text.clone()];
+        // A number at the beginning is no member of a family.
+        if text.starts_with(|c: char| c.is_ascii_digit()) {
+            continue;
+        }
+        if let Some((id, Some(family))) = head::read(text, |_| true).id
             && *first.entry(family).or_insert(id) != id
         {
             families.insert(family);
@@ -464,8 +469,8 @@ fn describe(scan: &Scan<'_>, items: &[Item], diagnostics: &mut Vec<Diagnostic>) 
         ));
     }
     for item in items {
-        let field = |name: &str| item.fields.all.iter().any(|field| field.name == name);
-        if item.role == Role::Parent && (field("Do") || field("Run")) {
+        let own_work = || item.fields.all.iter().any(|field| field.name == "Do" || field.name == "Run");
+        if item.role == Role::Parent && own_work() {
             diagnostics.push(about(
                 item,
                 Severity::Warning,
@@ -474,7 +479,9 @@ fn describe(scan: &Scan<'_>, items: &[Item], diagnostics: &mut Vec<Diagnostic>) 
                 "move the work into a task of its own",
             ));
         }
-        if labels::read(&item.text).is_some_and(|label| label.known && label.dress == labels::Dress::Bold) {
+        if item.text.starts_with("**")
+            && labels::read(&item.text).is_some_and(|label| label.known && label.dress == labels::Dress::Bold)
+        {
             diagnostics.push(about(
                 item,
                 Severity::Warning,
@@ -498,11 +505,12 @@ fn describe(scan: &Scan<'_>, items: &[Item], diagnostics: &mut Vec<Diagnostic>) 
 }
 
 fn describe_ids(items: &[Item], diagnostics: &mut Vec<Diagnostic>) {
-    let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut first: HashMap<&str, usize> = HashMap::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let Some(id) = item.id.as_deref() else { continue };
-        let line = items[*first.entry(id).or_insert(index)].line;
-        if first[id] != index {
+        let owner = *first.entry(id).or_insert(index);
+        let line = items[owner].line;
+        if owner != index {
             diagnostics.push(about(
                 item,
                 Severity::Warning,

@@ -56,6 +56,10 @@ pub(super) fn assign(items: &mut [Item], signs: &[Signs]) {
 /// `1.1` is a part of the `1.` before it at the same indentation. Longer ids say nothing: `1.3.1` beside `1.3` is the
 /// way that fix tasks are written.
 fn link_by_ids(items: &mut [Item]) {
+    let plain = |item: &Item| item.id.as_deref().is_some_and(|id| !id.contains('.'));
+    if !items.iter().any(plain) || items.iter().all(plain) {
+        return;
+    }
     let mut containers: HashMap<(Option<usize>, usize, String), usize> = HashMap::new();
     for (index, item) in items.iter_mut().enumerate() {
         let Some(id) = &item.id else { continue };

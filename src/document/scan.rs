@@ -290,7 +290,7 @@ fn shape(source: &[u8], at: usize) -> Option<Found> {
             None | Some(b' ' | b'\t' | b'\n' | b'\r') => Found::AtLineEnd,
             Some(_) => Found::Box(Shape::NoSpace),
         },
-        b'-' | b'~' if blank(rest) => Found::Box(Shape::State),
+        b'-' | b'~' if blank(rest) && !rest_of_line_is_blank(rest) => Found::Box(Shape::State),
         _ if blank(rest) => Found::Box(Shape::Unknown),
         _ => return None,
     })
