@@ -25,11 +25,8 @@ fn format_detail(key: &str, value: &str) -> String {
     format!("{}: {}\n", clean(key), clean(&value.replace(['\r', '\n'], " ")))
 }
 
-/// Writes an event as one line of JSON, if it is public.
+/// Writes an event as one line of JSON.
 pub(super) fn json(out: &mut dyn Write, envelope: &Envelope) -> io::Result<()> {
-    if !envelope.event.public() {
-        return Ok(());
-    }
     let mut line = serde_json::to_vec(envelope).map_err(io::Error::other)?;
     line.push(b'\n');
     out.write_all(&line)?;
