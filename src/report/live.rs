@@ -1,5 +1,5 @@
 //! The live view: what runs now, and a bar over the whole list. [`render`] makes lines from the tally and is pure;
-//! [`Screen`] puts them on the terminal below everything printed so far.
+//! `Screen` puts them on the terminal below everything printed so far.
 //!
 //! A frame is written over the one before it in a single write and nothing is cleared first, so that it does not
 //! flicker; the cursor is neither hidden nor moved away, so that there is nothing to restore whatever ends the program.
