@@ -37,8 +37,7 @@ pub fn build(doc: &Document, options: &Options) -> (Plan, Vec<Diagnostic>) {
     let work: Vec<usize> = (0..doc.items.len()).filter(|&index| selection.work[index]).collect();
 
     let groups = if mode == Mode::Groups { groups(doc, &selection) } else { Vec::new() };
-    circles(doc, &needs, mode, &open, &mut diagnostics);
-    let (order, whole) = order(doc, &needs, mode, &work, &open);
+    let (order, whole) = order(doc, &needs, mode, &work, &open, &mut diagnostics);
 
     let scope = Scope { doc, options, mode, needs: &needs, groups: &groups, order: &order };
     let mut edges = scope.edges(&open);
@@ -47,6 +46,7 @@ pub fn build(doc: &Document, options: &Options) -> (Plan, Vec<Diagnostic>) {
     }
     let edges = tidy(edges);
     let numbers = match mode {
+        Mode::Graph if open == work => waves(doc, &order, &edges),
         Mode::Graph => waves(doc, &order, &tidy(scope.edges(if whole { &work } else { &open }))),
         Mode::Groups | Mode::Sequential => numbers(doc, &work, &groups),
     };
@@ -130,29 +130,35 @@ fn pairs(doc: &Document, needs: &[Need<'_>], mode: Mode, tasks: &[usize]) -> Vec
 }
 
 /// All items so that each task comes behind what it needs, and in the order of the list as far as that goes; and whether
-/// that is so for all tasks or, because done ones form a circle, for the open ones only.
-fn order(doc: &Document, needs: &[Need<'_>], mode: Mode, work: &[usize], open: &[usize]) -> (Vec<usize>, bool) {
-    let sort = |tasks| topological(doc.items.len(), pairs(doc, needs, mode, tasks).into_iter());
-    let (order, stuck) = sort(work);
+/// that is so for all tasks or, because done ones form a circle, for the open ones only. Open ones that wait for each
+/// other are an error.
+fn order(
+    doc: &Document,
+    needs: &[Need<'_>],
+    mode: Mode,
+    work: &[usize],
+    open: &[usize],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> (Vec<usize>, bool) {
+    let all = pairs(doc, needs, mode, work);
+    if all.iter().all(|(from, to)| from < to) {
+        return ((0..doc.items.len()).collect(), true);
+    }
+    let (order, stuck) = topological(doc.items.len(), all.into_iter());
     if stuck.is_empty() {
         return (order, true);
     }
-    let (mut order, stuck) = sort(open);
-    order.extend(stuck);
-    (order, false)
-}
-
-/// Finds tasks left to run that wait for each other.
-fn circles(doc: &Document, needs: &[Need<'_>], mode: Mode, open: &[usize], diagnostics: &mut Vec<Diagnostic>) {
-    let pairs = pairs(doc, needs, mode, open);
-    let (_, stuck) = topological(doc.items.len(), pairs.iter().copied());
+    let left = pairs(doc, needs, mode, open);
+    let (mut order, stuck) = topological(doc.items.len(), left.iter().copied());
     let mut waits: Vec<Vec<usize>> = vec![Vec::new(); doc.items.len()];
-    for (from, to) in pairs {
+    for (from, to) in left {
         if stuck.binary_search(&from).is_ok() && stuck.binary_search(&to).is_ok() {
             waits[to].push(from);
         }
     }
     diagnostics.extend(cycles(&stuck, &waits).iter().map(|cycle| circle(doc, cycle, needs)));
+    order.extend(stuck);
+    (order, false)
 }
 
 /// Indices below `count` in topological order, smallest first, and those that no such order has.

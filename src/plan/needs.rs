@@ -40,7 +40,10 @@ pub(super) fn needs<'a>(
                     if owner != to && is_within(doc, target, owner) {
                         continue;
                     }
-                    for from in meant(doc, selection, target) {
+                    let parent = doc.items[target].role == Role::Parent;
+                    let below = if parent { meant(doc, selection, target) } else { Vec::new() };
+                    let meant = if parent { below.as_slice() } else { std::slice::from_ref(&target) };
+                    for &from in meant {
                         complaints.about(selection, mode, to, from, said);
                         if from != to && selection.work[from] {
                             needs.push(Need { from, to, said });
@@ -57,11 +60,8 @@ pub(super) fn needs<'a>(
     needs
 }
 
-/// The items that must be done before a dependency on `target` is satisfied.
+/// The items that must be done before a dependency on a parent is satisfied.
 fn meant(doc: &Document, selection: &Selection, target: usize) -> Vec<usize> {
-    if doc.items[target].role != Role::Parent {
-        return vec![target];
-    }
     let mut below = doc.tasks_of(target);
     below.retain(|&index| selection.work[index] || doc.items[index].role == Role::Held);
     if below.is_empty() { vec![target] } else { below }
@@ -82,6 +82,9 @@ impl Complaints<'_> {
     fn about(&mut self, selection: &Selection, mode: Mode, to: usize, from: usize, said: &Dependency) {
         let doc = self.doc;
         if !selection.runs(doc, to) || doc.items[from].checked {
+            return;
+        }
+        if from < to && selection.runs(doc, from) {
             return;
         }
         let place = |index: usize| named(doc, index);

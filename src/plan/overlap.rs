@@ -53,24 +53,17 @@ const DEPTH: usize = 64;
 pub(super) struct Overlaps<'a> {
     shared: &'a [String],
     resources: &'a BTreeMap<String, usize>,
-    paths: Folder<'a>,
+    paths: Paths<'a>,
     /// Every plain path in the order it was added, for globs to catch up with.
-    log: Vec<(usize, Parts<'a>)>,
+    log: Vec<(usize, Place)>,
     globs: Vec<Glob<'a>>,
-    families: HashMap<usize, Folder<'a>>,
+    families: HashMap<usize, Paths<'a>>,
     turns: HashMap<(bool, &'a str), VecDeque<usize>>,
     edges: Vec<Edge>,
 }
 
 /// A path as its parts. A short one stands for everything below it.
 type Parts<'a> = Vec<&'a str>;
-
-#[derive(Default)]
-struct Folder<'a> {
-    /// The latest task that names just this path.
-    latest: Option<usize>,
-    below: HashMap<&'a str, Folder<'a>>,
-}
 
 struct Glob<'a> {
     parts: Parts<'a>,
@@ -85,7 +78,7 @@ impl<'a> Overlaps<'a> {
         Self {
             shared,
             resources,
-            paths: Folder::default(),
+            paths: Paths::default(),
             log: Vec::new(),
             globs: Vec::new(),
             families: HashMap::new(),
@@ -111,7 +104,7 @@ impl<'a> Overlaps<'a> {
             } else {
                 // One glob too many stands for the folder it begins with.
                 let plain = parts.iter().take_while(|part| !is_glob || !is_pattern(part)).count();
-                self.path(task, parts[..plain].to_vec());
+                self.path(task, &parts[..plain]);
             }
         }
         for pattern in turns {
@@ -134,33 +127,37 @@ impl<'a> Overlaps<'a> {
         }
     }
 
-    fn path(&mut self, task: usize, parts: Parts<'a>) {
-        let mut waits = self.paths.add(task, &parts);
-        let globs = self.globs.iter().filter(|glob| overlap(&glob.parts, &parts));
-        waits.extend(globs.map(|glob| (glob.latest, parts.clone())));
+    fn path(&mut self, task: usize, parts: &[&'a str]) {
+        let (place, waits) = self.paths.add(task, parts);
+        let globs: Vec<usize> =
+            self.globs.iter().filter(|glob| overlap(&glob.parts, parts)).map(|glob| glob.latest).collect();
         if let Some((name, folder)) = parts.split_last()
             && let Some(family) = FAMILIES.iter().position(|names| names.contains(name))
         {
-            for (from, _) in self.families.entry(family).or_default().add(task, folder) {
-                if !waits.iter().any(|&(other, _)| other == from) {
+            for (from, _) in self.families.entry(family).or_default().add(task, folder).1 {
+                if !globs.contains(&from) && !waits.iter().any(|&(other, _)| other == from) {
                     self.edge(from, task, Reason::Resource, parts.join("/"));
                 }
             }
         }
-        for (from, path) in waits {
-            self.edge(from, task, Reason::Files, path.join("/"));
+        for (from, deeper) in waits {
+            let detail = self.paths.parts(deeper).join("/");
+            self.edge(from, task, Reason::Files, detail);
         }
-        self.log.push((task, parts));
+        for from in globs {
+            self.edge(from, task, Reason::Files, parts.join("/"));
+        }
+        self.log.push((task, place));
     }
 
     fn glob(&mut self, task: usize, parts: Parts<'a>) {
         let at = self.globs.iter().position(|glob| glob.parts == parts);
         let seen = at.map_or(0, |at| self.globs[at].seen);
         for entry in seen..self.log.len() {
-            let (from, path) = &self.log[entry];
-            if overlap(&parts, path) {
-                let (from, detail) = (*from, path.join("/"));
-                self.edge(from, task, Reason::Files, detail);
+            let (from, place) = self.log[entry];
+            let path = self.paths.parts(place);
+            if overlap(&parts, &path) {
+                self.edge(from, task, Reason::Files, path.join("/"));
             }
         }
         for other in 0..self.globs.len() {
@@ -196,37 +193,75 @@ impl<'a> Overlaps<'a> {
     }
 }
 
-impl<'a> Folder<'a> {
-    /// Adds a path; gives the tasks it waits for, each with the deeper of the two paths.
+/// A path in [`Paths`].
+type Place = usize;
+
+/// A tree of paths with the latest task of each.
+struct Paths<'a> {
+    nodes: Vec<Node<'a>>,
+    /// Where a part of a path is, below which place.
+    places: HashMap<(Place, &'a str), Place>,
+}
+
+struct Node<'a> {
+    part: &'a str,
+    above: Place,
+    /// The latest task that names just this path, unless a path above it was named since.
+    latest: Option<usize>,
+    /// The places below in which there may be a latest task.
+    below: Vec<Place>,
+    /// Whether it is among those of the place above.
+    listed: bool,
+}
+
+impl Default for Paths<'_> {
+    fn default() -> Self {
+        let root = Node { part: "", above: 0, latest: None, below: Vec::new(), listed: true };
+        Self { nodes: vec![root], places: HashMap::new() }
+    }
+}
+
+impl<'a> Paths<'a> {
+    /// Adds a path; gives its place and the tasks it waits for, each with the deeper of the two paths.
     ///
     /// What is above was added after everything that it covers, so the deepest of those counts; what is below is covered
     /// by this path from now on and is dropped.
-    fn add(&mut self, task: usize, parts: &[&'a str]) -> Vec<(usize, Parts<'a>)> {
-        let mut folder = self;
-        let mut above = folder.latest;
+    fn add(&mut self, task: usize, parts: &[&'a str]) -> (Place, Vec<(usize, Place)>) {
+        let mut here = 0;
+        let mut above = self.nodes[0].latest;
         for part in parts {
-            folder = folder.below.entry(part).or_default();
-            above = folder.latest.or(above);
+            let next = *self.places.entry((here, part)).or_insert(self.nodes.len());
+            if next == self.nodes.len() {
+                self.nodes.push(Node { part, above: here, latest: None, below: Vec::new(), listed: false });
+            }
+            if !std::mem::replace(&mut self.nodes[next].listed, true) {
+                self.nodes[here].below.push(next);
+            }
+            here = next;
+            above = self.nodes[here].latest.or(above);
         }
         let mut waits = Vec::new();
-        let mut path = parts.to_vec();
-        for (part, below) in std::mem::take(&mut folder.below) {
-            path.push(part);
-            below.drain(&mut path, &mut waits);
-            path.pop();
+        let mut covered = std::mem::take(&mut self.nodes[here].below);
+        while let Some(place) = covered.pop() {
+            let node = &mut self.nodes[place];
+            node.listed = false;
+            waits.extend(node.latest.take().map(|from| (from, place)));
+            covered.append(&mut node.below);
         }
-        waits.extend(above.map(|from| (from, path)));
-        folder.latest = Some(task);
-        waits
+        waits.extend(above.map(|from| (from, here)));
+        self.nodes[here].latest = Some(task);
+        (here, waits)
     }
 
-    fn drain(self, path: &mut Parts<'a>, out: &mut Vec<(usize, Parts<'a>)>) {
-        out.extend(self.latest.map(|task| (task, path.clone())));
-        for (part, below) in self.below {
-            path.push(part);
-            below.drain(path, out);
-            path.pop();
+    /// The path of a place.
+    fn parts(&self, mut place: Place) -> Parts<'a> {
+        let mut parts = Vec::new();
+        while place != 0 {
+            parts.push(self.nodes[place].part);
+            place = self.nodes[place].above;
         }
+        parts.reverse();
+        parts
     }
 }
 
