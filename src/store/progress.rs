@@ -4,6 +4,7 @@
 //! `.progress.md`, and [`land`] does that on disk and only then takes the isolated file away. Merging is pure and may be
 //! repeated after a crash: what is there already is not written again.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -408,10 +409,10 @@ fn blocks(text: &str) -> Vec<Block> {
                 if blank {
                     block.lines.push(String::new());
                 }
-                block.lines.push(line);
+                block.lines.push(line.into_owned());
             }
         } else {
-            blocks.push(Block { group, lines: vec![line] });
+            blocks.push(Block { group, lines: vec![line.into_owned()] });
         }
         open = true;
         blank = false;
@@ -517,8 +518,11 @@ fn heading(line: &str) -> Option<(usize, &str)> {
 }
 
 /// A line as text, without its end and a byte order mark.
-fn clean(line: &[u8]) -> String {
-    String::from_utf8_lossy(line).trim_start_matches('\u{feff}').trim_end().to_owned()
+fn clean(line: &[u8]) -> Cow<'_, str> {
+    match String::from_utf8_lossy(line) {
+        Cow::Borrowed(line) => Cow::Borrowed(line.trim_start_matches('\u{feff}').trim_end()),
+        Cow::Owned(line) => Cow::Owned(line.trim_start_matches('\u{feff}').trim_end().to_owned()),
+    }
 }
 
 fn is_blank(line: &[u8]) -> bool {
@@ -549,8 +553,10 @@ impl Fence {
             }
         }
         let text = bullet(inner).map_or(inner, |(_, text)| text);
-        let Some(mark) = ['`', '~'].into_iter().find(|mark| text.starts_with(&mark.to_string().repeat(3))) else {
-            return false;
+        let mark = match text.as_bytes() {
+            [b'`', b'`', b'`', ..] => '`',
+            [b'~', b'~', b'~', ..] => '~',
+            _ => return false,
         };
         let rest = text.trim_start_matches(mark);
         if mark == '`' && rest.contains('`') {
