@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Waits until a process has written the file.
@@ -30,4 +31,12 @@ pub(crate) fn gone(pid: u32) -> bool {
 /// Whether the process is over; whoever is its parent may not have reaped it yet.
 pub(crate) fn ended(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+}
+
+/// This test binary once more, as another process, with only the named test.
+pub(crate) fn again(test: &str, role: &str, dir: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("a test has a path"));
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
+    command.env("SPEC_TEST_ROLE", role).env("SPEC_TEST_DIR", dir).stdin(Stdio::null()).stdout(Stdio::null());
+    command
 }

@@ -358,7 +358,7 @@ mod os {
         kept * 2 < own.len()
     }
 
-    fn stat(pid: i32) -> Option<Process> {
+    pub(super) fn stat(pid: i32) -> Option<Process> {
         parse_stat(&read(&format!("/proc/{pid}/stat"))?)
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 use super::*;
-use crate::runtime::testing::{await_file, gone, pid_in};
+use crate::runtime::testing::{again, await_file, gone, pid_in};
 
 fn program(dir: &TempDir, program: &str, args: &[&str]) -> SpawnSpec {
     let log = dir.path().join("logs/try.log");
@@ -128,6 +128,15 @@ async fn variables_are_set_and_removed() {
 #[tokio::test]
 async fn without_input_standard_input_is_at_its_end() {
     let dir = folder();
+    if std::env::var("SPEC_TEST_ROLE").is_err() {
+        // Somebody sits at the terminal.
+        let test = "runtime::process::tests::without_input_standard_input_is_at_its_end";
+        let mut runner = again(test, "runner", dir.path());
+        let mut runner = runner.stdin(Stdio::piped()).spawn().unwrap();
+        runner.stdin.as_mut().unwrap().write_all(b"yes\n").unwrap();
+        assert!(runner.wait().unwrap().success());
+        return;
+    }
     let outcome = run(sh(&dir, "read -r answer && exit 1; exit 0")).await;
     assert_eq!(outcome.exit, Some(0));
 }

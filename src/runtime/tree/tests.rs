@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::runtime::process::{CommandLine, Ended, Outcome, SpawnSpec, Stop, spawn};
-use crate::runtime::testing::{await_file, ended, gone, pid_in};
+use crate::runtime::testing::{again, await_file, ended, gone, pid_in};
 
 fn sh(dir: &TempDir, script: &str, run: &str) -> SpawnSpec {
     SpawnSpec::new(CommandLine::new("sh", ["-c", script]), dir.path(), dir.path().join("log"), run)
@@ -86,13 +86,33 @@ async fn the_dead_are_reaped_while_a_task_runs() {
     assert!(task.await.unwrap().success());
 }
 
+/// A process that is killed before it is stopped could have started another meanwhile.
+#[test]
+fn a_tree_is_stopped_and_looked_at_again_before_it_is_killed() {
+    let mut child = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
+    let process = os::stat(child.id().cast_signed()).unwrap();
+    let mut looks = 0;
+    freeze_and_kill(|| {
+        looks += 1;
+        let stopped = || fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap().contains(") T ");
+        let seen = looks == 1 || (0..1_000_000).any(|_| stopped());
+        assert!(seen, "not stopped at look {looks}");
+        vec![process]
+    });
+    assert_eq!(looks, 2);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()), Some(9));
+}
+
 /// The helpers of other modules (git) are waited for by those.
 #[tokio::test]
 async fn children_of_other_modules_are_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let start = |script: &str| Command::new("sh").args(["-c", script]).stdin(Stdio::null()).spawn().unwrap();
-    let (mut alive, mut dead) = (start("exec sleep 1000"), start("exit 4"));
-    while !ended(dead.id()) {
+    // A thread that ends leaves its children to the main thread, where the program itself has all of its own.
+    let both = std::thread::scope(|scope| scope.spawn(|| (start("exec sleep 1000"), start("exit 4"))).join());
+    let (mut alive, mut dead) = both.unwrap();
+    let main_thread = format!("/proc/self/task/{}/children", std::process::id());
+    while !ended(dead.id()) || !fs::read_to_string(&main_thread).unwrap().contains(&dead.id().to_string()) {
         std::thread::yield_now();
     }
     assert_eq!(run(&dir, "exit 0").await.left_behind, 0);
@@ -113,14 +133,6 @@ async fn what_helpers_leave_behind_is_left_alone() {
     assert_eq!(run(&dir, "exit 0").await.left_behind, 0);
     assert!(!ended(pid));
     kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
-}
-
-/// Runs this test binary again, as another process, with only the named test.
-fn again(test: &str, role: &str, dir: &Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
-    command.env("SPEC_TEST_ROLE", role).env("SPEC_TEST_DIR", dir).stdin(Stdio::null()).stdout(Stdio::null());
-    command
 }
 
 /// FIELD 22, 23: a runner that was killed leaves its trees; the next run ends them, and nothing else.
