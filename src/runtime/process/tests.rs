@@ -84,12 +84,13 @@ async fn a_log_that_cannot_be_written_is_told_of_and_stops_nothing() {
     assert!(outcome.log_error.unwrap().contains("try.log"));
 }
 
+async fn error(spec: SpawnSpec) -> SpawnError {
+    spawn(spec).await.err().expect("it is not started")
+}
+
 #[tokio::test]
 async fn why_it_cannot_be_started_is_told_apart() {
     let dir = folder();
-    async fn error(spec: SpawnSpec) -> SpawnError {
-        spawn(spec).await.err().expect("it is not started")
-    }
     let not_found = error(program(&dir, "no-such-program-anywhere", &[])).await;
     insta::assert_snapshot!(not_found, @"cannot start `no-such-program-anywhere`: there is no such program on PATH; install it or name it by its path");
     assert!(matches!(not_found, SpawnError::NotFound { .. }));
