@@ -92,7 +92,7 @@ fn merge_into_a_progress_file_of(bencher: Bencher<'_, '_>, tasks: usize) {
     progress.extend((0..tasks).map(|i| format!("- something learned by task {i}\n")));
     let ended = Ended::Landed { commit: None };
     let entry = Entry { label: "2.1", id: Some("2.1"), title: "New", ordinal: 0, ended, text: "- new\n" };
-    bencher.bench(|| progress::merge(progress.as_bytes(), "demo", &entry, None));
+    bencher.bench(|| progress::merge(progress.as_bytes(), "demo", &[entry], None));
 }
 
 #[divan::bench(args = [1_000, 100_000])]

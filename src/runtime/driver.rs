@@ -1154,6 +1154,11 @@ impl Driver {
             paths.sort();
             summary.unattributed = paths;
         }
+        if let Some(committer) = self.parts.tree.as_mut().and_then(|tree| tree.committer.take())
+            && let Err(error) = committer.close()
+        {
+            self.notice("warning", "hooks-tree", &error.to_string());
+        }
         let (exit, outcome) = self.verdict(&summary);
         if exit == exit::DONE && tasks == done && tasks > 0 && self.nothing_open() {
             let event = Event::Signal { signal: "ALL_TASKS_COMPLETE".to_owned(), details: Vec::new() };

@@ -5,6 +5,8 @@
 //! synced (`landing`); a commit object is made and noted (`commit_made`, synced); the branch moves to it; progress is
 //! merged on disk; the box is ticked on disk; `task_complete` is noted. Whatever is done twice changes nothing.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 
 use super::clock;
@@ -22,8 +24,9 @@ const MOVED_TRIES: usize = 5;
 impl Driver {
     /// These are about to land. From here on it is finished, whatever happens.
     pub(super) fn landing(&mut self, nodes: &[Node]) -> Result<(), Fatal> {
-        let tasks = nodes.iter().map(|node| self.task(*node)).collect();
-        self.emit(Event::Landing { tasks })?;
+        let mut events: Vec<Event> = nodes.iter().filter_map(|node| self.take_again(*node)).collect();
+        events.push(Event::Landing { tasks: nodes.iter().map(|node| self.task(*node)).collect() });
+        self.emit_all(events)?;
         self.parts.journal.sync()?;
         let commits = self.parts.tree.as_ref().is_some_and(|tree| tree.committer.is_some());
         if !commits && nodes.len() > 1 {
@@ -34,6 +37,20 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// What is a task's is final only when no task runs any more that ran beside it: one that ended later may have said
+    /// whose a change was.
+    fn take_again(&mut self, node: Node) -> Option<Event> {
+        let task = self.task(node);
+        let taken = self.parts.tree.as_ref()?.ledger.taken(&task.key);
+        let life = &mut self.parts.lives[node];
+        if taken == life.taken || self.parts.engine.kind(node) == Kind::Parent {
+            return None;
+        }
+        let entries = taken.changes.iter().map(Change::to_wire).collect();
+        life.taken = taken;
+        Some(Event::TaskTaken { task, attempt: life.attempt, entries, commits: Vec::new() })
     }
 
     /// Lands one task. An error of the store or of git ends the run; what the task did wrong is the inner result.
@@ -154,7 +171,7 @@ impl Driver {
         let now = self.progress_now(&ticks);
         let words = self.words(node);
         let entry = words.entry(Ended::Landed { commit: None });
-        let learn = |bytes: &[u8]| Some(progress::merge(bytes, &spec, &entry, Some(&now.borrowed())));
+        let learn = |bytes: &[u8]| Some(progress::merge(bytes, &spec, &[entry], Some(&now.borrowed())));
         let task = self.task(node);
         let edits = [FileEdit { path: &list, edit: &tick }, FileEdit { path: &progress_path, edit: &learn }];
         let parent = self.parts.engine.kind(node) == Kind::Parent;
@@ -248,12 +265,10 @@ impl Driver {
             nodes.iter().copied().filter(|node| self.parts.engine.kind(*node) != Kind::Parent).collect();
         let words: Vec<Words> = tasks.iter().map(|node| self.words(*node)).collect();
         let entries: Vec<Entry<'_>> = words.iter().map(|words| words.entry(Ended::Landed { commit: None })).collect();
-        let isolated: Vec<_> = tasks
-            .iter()
-            .map(|node| self.parts.lives[*node].job.as_ref().map(|job| job.progress_file.clone()))
-            .collect();
-        for (entry, isolated) in entries.iter().zip(&isolated) {
-            progress::land(&self.parts.paths, entry, Some(&now.borrowed()), isolated.as_deref())?;
+        let jobs: Vec<_> = tasks.iter().map(|node| self.job(*node)).collect();
+        let isolated: Vec<&Path> = jobs.iter().map(|job| job.progress_file.as_path()).collect();
+        if !entries.is_empty() {
+            progress::land(&self.parts.paths, &entries, Some(&now.borrowed()), &isolated)?;
         }
         for _ in 0..100 {
             let gone: Vec<Node> = nodes.iter().copied().filter(|node| self.parts.board.entries[*node].gone).collect();
@@ -280,10 +295,15 @@ impl Driver {
     fn words(&self, node: Node) -> Words {
         let item = self.parts.board.item(node);
         let task = self.task(node);
+        // An id that several tasks have names none of them.
+        let (id, title) = match &item.id {
+            Some(id) if *id != task.task => (None, format!("{id} {}", item.title)),
+            id => (id.clone(), item.title.clone()),
+        };
         Words {
             label: task.task,
-            id: item.id.clone(),
-            title: item.title.clone(),
+            id,
+            title,
             ordinal: task.key.rsplit('~').next().and_then(|ordinal| ordinal.parse().ok()).unwrap_or_default(),
             text: self.parts.lives[node].progress.clone(),
         }
@@ -349,7 +369,7 @@ impl Driver {
             let ended = code.map_or(Ended::Unfinished, |code| Ended::Failed { code });
             let file = job.progress_file.clone();
             if !words.text.trim().is_empty() {
-                progress::land(&self.parts.paths, &words.entry(ended), None, Some(&file))?;
+                progress::land(&self.parts.paths, &[words.entry(ended)], None, &[&file])?;
             }
         }
         Ok(())

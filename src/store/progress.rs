@@ -5,7 +5,7 @@
 //! repeated after a crash: what is there already is not written again.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -63,22 +63,23 @@ pub struct Now<'a> {
     pub time: Timestamp,
 }
 
-/// The progress file with one task's entry in it. `spec` is the spec's name, for the title of a file that is new.
+/// The progress file with the entries of tasks in it, in their order. `spec` is the spec's name, for the title of a file
+/// that is new.
 ///
 /// A landed task enters `Completed Tasks`; what is in its isolated file enters `Learnings`, whatever heading it stands
 /// under. `Current Task`, `Next` and the front matter's `task` and `updated` are rewritten where they are there. What is
 /// in the file already is not repeated, and every other byte stays.
 #[must_use]
-pub fn merge(progress: &[u8], spec: &str, entry: &Entry<'_>, now: Option<&Now<'_>>) -> Vec<u8> {
+pub fn merge(progress: &[u8], spec: &str, entries: &[Entry<'_>], now: Option<&Now<'_>>) -> Vec<u8> {
     let mut text = Text::new(progress);
     if text.lines.iter().all(|line| is_blank(line)) {
         text.lines = vec![format!("# Progress: {spec}").into_bytes()];
     }
     text.close_fence();
-    if let Ended::Landed { commit } = entry.ended {
-        text.complete(entry, commit);
+    text.complete(entries);
+    for entry in entries {
+        text.learn(entry);
     }
-    text.learn(entry);
     if let Some(now) = now {
         text.front_matter("task", &format!("{}/{}", now.done, now.total));
         text.front_matter("updated", &time::format(now.time));
@@ -88,24 +89,26 @@ pub fn merge(progress: &[u8], spec: &str, entry: &Entry<'_>, now: Option<&Now<'_
     text.into_bytes()
 }
 
-/// Merges an entry into the spec's progress file on disk, synced, and then removes the isolated file it came from. What
-/// a person writes to the progress file meanwhile stays; so does an isolated file that is still being written to.
+/// Merges entries into the spec's progress file on disk with one synced write, and then removes the isolated files that
+/// they came from. What a person writes to the progress file meanwhile stays; so does an isolated file that is still being
+/// written to.
 pub fn land(
     paths: &SpecPaths,
-    entry: &Entry<'_>,
+    entries: &[Entry<'_>],
     now: Option<&Now<'_>>,
-    isolated: Option<&Path>,
+    isolated: &[&Path],
 ) -> Result<(), PathError> {
-    write(paths, entry, now)?;
-    let Some(isolated) = isolated else { return Ok(()) };
-    let mut merged = entry.text.as_bytes().to_vec();
-    while let Some(found) = fs::read_if_exists(isolated)? {
-        if found == merged {
-            fs::remove_if_exists(isolated)?;
-            break;
+    write(paths, entries, now)?;
+    for (entry, isolated) in entries.iter().zip(isolated) {
+        let mut merged = entry.text.as_bytes().to_vec();
+        while let Some(found) = fs::read_if_exists(isolated)? {
+            if found == merged {
+                fs::remove_if_exists(isolated)?;
+                break;
+            }
+            write(paths, &[Entry { text: &String::from_utf8_lossy(&found), ..*entry }], now)?;
+            merged = found;
         }
-        write(paths, &Entry { text: &String::from_utf8_lossy(&found), ..*entry }, now)?;
-        merged = found;
     }
     Ok(())
 }
@@ -120,22 +123,22 @@ pub fn land_orphans(
     for (index, path) in paths.isolated_progress_files()? {
         let Some(label) = label(index) else { continue };
         let entry = Entry { label: &label, id: None, title: "", ordinal: 0, ended: Ended::Unfinished, text: "" };
-        land(paths, &entry, None, Some(&path))?;
+        land(paths, &[entry], None, &[&path])?;
         merged.push(path);
     }
     Ok(merged)
 }
 
-fn write(paths: &SpecPaths, entry: &Entry<'_>, now: Option<&Now<'_>>) -> Result<(), PathError> {
+fn write(paths: &SpecPaths, entries: &[Entry<'_>], now: Option<&Now<'_>>) -> Result<(), PathError> {
     let path = paths.progress();
     let mut found = fs::read_if_exists(path)?;
     loop {
         let old = found.as_deref().unwrap_or_default();
-        let learned = !blocks(entry.text).is_empty();
-        if !learned && !matches!(entry.ended, Ended::Landed { .. }) && found.is_none() {
+        let says = |entry: &Entry<'_>| matches!(entry.ended, Ended::Landed { .. }) || !blocks(entry.text).is_empty();
+        if found.is_none() && !entries.iter().any(says) {
             return Ok(());
         }
-        let new = merge(old, &paths.name(), entry, now);
+        let new = merge(old, &paths.name(), entries, now);
         if found.is_none() {
             if fs::write_new(path, &new, Durability::Synced)? {
                 return Ok(());
@@ -262,23 +265,34 @@ impl Text {
         self.insert_behind(section.heading..end, &items);
     }
 
-    fn complete(&mut self, entry: &Entry<'_>, commit: Option<&str>) {
-        let name = entry.id.map_or_else(|| entry.title.to_owned(), |id| format!("{id} {}", entry.title));
-        let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+    /// Enters the landed ones that are not there yet, in one go.
+    fn complete(&mut self, entries: &[Entry<'_>]) {
         let sections = self.sections();
-        let there = sections
-            .iter()
-            .filter(|section| section.title.to_lowercase().starts_with("completed"))
-            .flat_map(|section| &self.lines[section.heading + 1..section.own])
-            .filter(|line| ticked(&clean(line)).is_some_and(|text| is_entry(text, entry.id, &name)))
-            .count();
-        if there > entry.ordinal {
-            return;
+        let completed = sections.iter().filter(|section| section.title.to_lowercase().starts_with("completed"));
+        // By its first word, so that many entries cost one look at the file.
+        let mut present: HashMap<String, Vec<String>> = HashMap::new();
+        for line in completed.flat_map(|section| &self.lines[section.heading + 1..section.own]) {
+            if let Some(text) = ticked(&clean(line)) {
+                present.entry(first_word(text)).or_default().push(text.to_owned());
+            }
         }
-        let section = self.section_or_new("Completed Tasks", is_completed);
-        let commit = commit.map(|commit| format!(" - {commit}")).unwrap_or_default();
-        let own = section.own;
-        self.append_items(&section, own, vec![format!("- [x] {name}{commit}")]);
+        let mut items = Vec::new();
+        for entry in entries {
+            let Ended::Landed { commit } = entry.ended else { continue };
+            let name = entry.id.map_or_else(|| entry.title.to_owned(), |id| format!("{id} {}", entry.title));
+            let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+            let alike = present.entry(first_word(&name)).or_default();
+            if alike.iter().filter(|text| is_entry(text, entry.id, &name)).count() <= entry.ordinal {
+                let commit = commit.map(|commit| format!(" - {commit}")).unwrap_or_default();
+                items.push(format!("- [x] {name}{commit}"));
+                alike.push(name);
+            }
+        }
+        if !items.is_empty() {
+            let section = self.section_or_new("Completed Tasks", is_completed);
+            let own = section.own;
+            self.append_items(&section, own, items);
+        }
     }
 
     fn learn(&mut self, entry: &Entry<'_>) {
@@ -493,6 +507,11 @@ fn is_entry(text: &str, id: Option<&str>, name: &str) -> bool {
     rest.is_some()
 }
 
+/// What equal entries have in common: an id is followed by a blank or a colon.
+fn first_word(text: &str) -> String {
+    text.split([' ', ':']).next().unwrap_or_default().to_owned()
+}
+
 /// The text of a ticked box in a list item.
 fn ticked(line: &str) -> Option<&str> {
     let (_, text) = bullet(line.trim_start())?;
@@ -580,8 +599,8 @@ mod tests {
     }
 
     fn show(progress: &str, entry: &Entry<'_>, now: Option<&Now<'_>>) -> String {
-        let once = merge(progress.as_bytes(), "demo", entry, now);
-        assert_eq!(merge(&once, "demo", entry, now), once, "merging twice changes nothing");
+        let once = merge(progress.as_bytes(), "demo", &[*entry], now);
+        assert_eq!(merge(&once, "demo", &[*entry], now), once, "merging twice changes nothing");
         String::from_utf8(once).unwrap()
     }
 
@@ -690,7 +709,7 @@ mod tests {
     #[test]
     fn line_ends_and_bytes_that_are_not_utf8_stay() {
         let progress = b"\xef\xbb\xbf# P\r\n\r\n## Learnings\r\n- caf\xe9\r\n\r\n## Notes\r\n\tx \r\n";
-        let merged = merge(progress, "demo", &landed("1", "T", "- new\n"), None);
+        let merged = merge(progress, "demo", &[landed("1", "T", "- new\n")], None);
         assert_eq!(
             merged,
             b"\xef\xbb\xbf# P\r\n\r\n## Learnings\r\n- caf\xe9\r\n- new\r\n\r\n## Notes\r\n\tx \r\n\r\n## Completed Tasks\r\n\r\n- [x] 1 T\r\n"
@@ -752,7 +771,7 @@ mod tests {
         let paths = SpecPaths::find(&folder.path().join("tasks.md")).unwrap();
         let isolated = paths.isolated_progress(1);
         fs::write_atomic(&isolated, b"- written after the journal had it\n", Durability::Fast).unwrap();
-        land(&paths, &landed("1.2", "CSV", "- in the journal\n"), None, Some(&isolated)).unwrap();
+        land(&paths, &[landed("1.2", "CSV", "- in the journal\n")], None, &[&isolated]).unwrap();
         let merged = std::fs::read_to_string(paths.progress()).unwrap();
         assert!(merged.contains("- in the journal\n- written after the journal had it\n"), "{merged}");
         assert!(!isolated.exists());
@@ -765,7 +784,7 @@ mod tests {
         std::fs::create_dir(paths.progress()).unwrap();
         let isolated = paths.isolated_progress(1);
         fs::write_atomic(&isolated, b"- kept\n", Durability::Fast).unwrap();
-        land(&paths, &landed("1.2", "CSV", ""), None, Some(&isolated)).unwrap_err();
+        land(&paths, &[landed("1.2", "CSV", "")], None, &[&isolated]).unwrap_err();
         assert_eq!(std::fs::read(&isolated).unwrap(), b"- kept\n");
     }
 
@@ -809,8 +828,8 @@ mod tests {
         for file in std::fs::read_dir(folder).unwrap() {
             let old = std::fs::read(file.unwrap().path()).unwrap();
             let entry = landed("99.1", "A task of ours", "- something nobody wrote before\n");
-            let new = merge(&old, "demo", &entry, None);
-            assert_eq!(merge(&new, "demo", &entry, None), new);
+            let new = merge(&old, "demo", &[entry], None);
+            assert_eq!(merge(&new, "demo", &[entry], None), new);
             let mut rest = new.split_inclusive(|&b| b == b'\n');
             for line in old.split_inclusive(|&b| b == b'\n') {
                 let found = rest.any(|new| new.trim_ascii_end() == line.trim_ascii_end());
@@ -856,7 +875,7 @@ mod tests {
             let entry = Entry { ended, ..landed(&id, "T", text) };
             let next = format!("after {at}");
             let now = Now { done: at, total: 9, current: None, next: Some(&next), time: Timestamp::UNIX_EPOCH };
-            progress = merge(&progress, "demo", &entry, Some(&now));
+            progress = merge(&progress, "demo", &[entry], Some(&now));
         }
         progress
     }

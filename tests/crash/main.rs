@@ -84,7 +84,7 @@ fn land_all(paths: &SpecPaths, run: &str, mut landed: impl FnMut(usize)) {
         let id = format!("1.{index}");
         let ended = Ended::Landed { commit: None };
         let entry = Entry { label: &id, id: Some(&id), title: "Task", ordinal: 0, ended, text: "" };
-        progress::land(paths, &entry, None, Some(&paths.isolated_progress(index))).unwrap();
+        progress::land(paths, &[entry], None, &[&paths.isolated_progress(index)]).unwrap();
         loop {
             let old = std::fs::read(paths.list()).unwrap();
             let mut new = old.clone();
@@ -228,7 +228,7 @@ fn child_fills_the_disk() {
     let isolated = paths.isolated_progress(1);
     let ended = Ended::Landed { commit: None };
     let entry = Entry { label: "1", id: Some("1"), title: "T", ordinal: 0, ended, text: &text };
-    progress::land(&paths, &entry, None, Some(&isolated)).unwrap_err();
+    progress::land(&paths, &[entry], None, &[&isolated]).unwrap_err();
     assert_eq!(std::fs::read(paths.progress()).unwrap(), b"# Progress\n");
     assert_eq!(std::fs::read(&isolated).unwrap(), b"- learned\n");
 
