@@ -37,7 +37,7 @@ fn main() -> Result<()> {
 
 /// As little as can be done: one thread starts and waits.
 #[expect(clippy::disallowed_methods, reason = "what the program is measured against")]
-#[expect(clippy::zombie_processes, reason = "they are waited for, whichever ends first")]
+
 fn bare(tasks: usize, at_once: usize) -> Result<()> {
     for task in 0..tasks {
         if task >= at_once {

@@ -825,7 +825,12 @@ impl Driver {
                 events.push(gate_event(&task, attempt, gate));
             }
         }
+        let learned = events.iter().any(|event| matches!(event, Event::TaskProgress { .. }));
         self.emit_all(events)?;
+        if learned {
+            // Other tools delete isolated files: the journal is what keeps what is in them.
+            self.parts.journal.sync()?;
+        }
         self.look_at_list()?;
         self.told.push_back(Told::Ended { node, result });
         if let Some(Err(error @ (SpawnError::NotFound { .. } | SpawnError::NotExecutable { .. }))) =

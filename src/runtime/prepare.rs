@@ -165,6 +165,7 @@ async fn prepare(job: Job, reporters: Reporters) -> Result<(Driver, Mailbox), Ru
         repo.exclude()?;
     }
 
+    crate::store::fs::sweep_temp_files(paths.folder())?;
     let found = recovery::read(&paths)?;
     for damaged in &found.damaged {
         let repaired = journal::repair(damaged)?;
