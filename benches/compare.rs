@@ -37,7 +37,6 @@ fn main() -> Result<()> {
 
 /// As little as can be done: one thread starts and waits.
 #[expect(clippy::disallowed_methods, reason = "what the program is measured against")]
-
 fn bare(tasks: usize, at_once: usize) -> Result<()> {
     for task in 0..tasks {
         if task >= at_once {
