@@ -56,6 +56,8 @@ impl List {
     /// An error that names everything that keeps the list from being run, with its line; `planned` is what planning
     /// said about it.
     pub fn refuse_errors(&self, planned: &[Diagnostic]) -> Result<(), Error> {
+        /// More errors than this are only counted.
+        const SHOWN: usize = 20;
         let shown = self.path.display();
         let all = self.diagnostics.iter().chain(planned);
         let errors: Vec<&Diagnostic> = all.filter(|diagnostic| diagnostic.severity == Severity::Error).collect();
@@ -67,8 +69,13 @@ impl List {
             [] => return Ok(()),
             [error] => Error::usage(place(error)),
             _ => {
-                let lines: Vec<_> = errors.iter().map(|error| format!("\n  {}", place(error))).collect();
-                Error::usage(format_args!("{} errors keep this list from being run:{}", lines.len(), lines.concat()))
+                let mut lines: Vec<_> =
+                    errors.iter().take(SHOWN).map(|error| format!("\n  {}", place(error))).collect();
+                if errors.len() > SHOWN {
+                    lines.push(format!("\n  and {} more, see `spec check`", errors.len() - SHOWN));
+                }
+                let count = errors.len();
+                Error::usage(format_args!("{count} errors keep this list from being run:{}", lines.concat()))
             }
         };
         let mut helps: Vec<&str> = errors.iter().filter_map(|error| error.help.as_deref()).collect();

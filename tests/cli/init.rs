@@ -27,10 +27,13 @@ fn makes_a_spec_and_settings_on_the_first_use() {
 }
 
 #[test]
-fn what_it_makes_can_be_planned_as_it_is() {
+fn what_it_makes_has_nothing_doubtful_and_can_be_planned() {
     let env = TestEnv::new();
     let made = env.spec(["init", "x"]);
     assert_eq!(made.code, 0, "{made}");
+    let check = env.spec(["check", "x", "--format", "json"]);
+    assert_eq!(check.code, 0, "{check}");
+    assert!(!check.stdout.contains("\"severity\""), "{check}");
     let plan = env.spec(["plan", "x", "--format", "json"]);
     assert_eq!((plan.code, plan.stderr.as_str()), (0, ""), "{plan}");
     assert_eq!(plan.json()["steps"].as_array().map(Vec::len), Some(3), "{plan}");
