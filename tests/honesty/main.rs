@@ -1,0 +1,9 @@
+//! The promises of a run, held from outside: the real program, real git, and executors that are little shell scripts
+//! which do, for good or ill, what the task's own text says. Which test holds which danger of this field is listed in
+//! `docs/field-coverage.md`.
+
+#[path = "../cli/env.rs"]
+mod env;
+mod world;
+
+mod gates;
