@@ -573,7 +573,8 @@ impl RunState {
             } else if blocks && task.phase == Phase::Passed {
                 task.phase = Phase::Waiting;
                 task.seed.passed = false;
-                task.seed.attempts -= 1;
+                // None was counted yet where it passed in a run that was killed.
+                task.seed.attempts = task.seed.attempts.saturating_sub(1);
                 let failure = Failure::new(Code::CommitFailed, "builds on a task whose commit was refused");
                 fx.push(Effect::Retry { node: dependent, attempt: task.seed.tries, failure, delay: 0, counted: false });
                 self.landing.retain(|other| *other != dependent);
@@ -806,8 +807,9 @@ impl RunState {
                 self.tasks.push(Task::new(spec, Seed::default()));
             } else if matches!(self.tasks[node].phase, Phase::Waiting | Phase::Blocked) {
                 self.tasks[node].spec = spec;
-            } else if self.tasks[node].phase.is_final() {
-                // Named again although it was final: a person opened its box, or asks for it anew.
+            } else if matches!(self.tasks[node].phase, Phase::Done | Phase::Removed) {
+                // Named again: a person opened its box, or put it back. What failed, was skipped or was ended stays so
+                // until `spec retry`: an edit elsewhere in the list is no reason to try it again.
                 let past = self.tasks[node].past;
                 self.tasks[node] = Task::new(spec, Seed::default());
                 self.tasks[node].past = past;
@@ -845,6 +847,17 @@ impl RunState {
             }
         }
         self.relink();
+        // What now needs something that did not land will not be started.
+        let lost = [Phase::Failed, Phase::Blocked, Phase::Skipped];
+        for node in 0..self.tasks.len() {
+            let needs = &self.tasks[node].spec.needs;
+            if self.tasks[node].phase == Phase::Waiting
+                && needs.iter().any(|need| need.blocks && lost.contains(&self.tasks[need.node].phase))
+            {
+                fx.push(Effect::Block { node, by: self.missing(node) });
+                self.close(node, Phase::Blocked, fx);
+            }
+        }
         for node in self.active.as_ref().map(|active| active.nodes.clone()).unwrap_or_default() {
             self.enter(node, fx);
         }

@@ -729,6 +729,28 @@ fn a_list_that_was_edited_is_planned_anew() {
 }
 
 #[test]
+fn what_failed_is_not_begun_again_by_an_edit_of_the_list() {
+    let keep_going = Policy { keep_going: true, ..policy(1) };
+    let once = TaskSpec { max_attempts: 1, ..exec(0) };
+    let (mut state, _) = start(keep_going, vec![once, exec(1)], &[&[0], &[1]]);
+    assert_eq!(tell(&mut state, 1, broke(0, Code::NoChange)), ["fail 0 no_change", "end 1 [] [0]", "next?"]);
+    // The box of 0 is still open, so the new plan names it; 2 is new and needs it.
+    let needs = vec![Need { node: 0, blocks: true }];
+    let replan = Replan {
+        stages: vec![
+            Stage { number: 1, nodes: vec![0] },
+            Stage { number: 2, nodes: vec![1] },
+            Stage { number: 3, nodes: vec![2] },
+        ],
+        specs: vec![(0, exec(0)), (1, exec(1)), (2, TaskSpec { needs, ..exec(2) })],
+        done: BTreeSet::new(),
+    };
+    let told = tell(&mut state, 2, Event::Replan(Box::new(replan)));
+    assert_eq!(told, ["block 2 [0]", "begin 2 [1]", "start 1 #1 1000"]);
+    assert_eq!((state.phase(0), state.phase(2)), (Phase::Failed, Phase::Blocked));
+}
+
+#[test]
 fn in_graph_mode_an_edit_joins_the_stage_that_goes_on() {
     let graph = Policy { land_each: true, ..policy(1) };
     let (mut state, _) = start(graph, vec![exec(0), exec(1), exec(2)], &[&[0, 1, 2]]);
