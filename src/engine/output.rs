@@ -1,7 +1,7 @@
 //! What an executor prints that means something (section 5 of the contract), read line by line in bounded memory.
 //!
-//! A signal counts on a line of its own, outside code fences and quotes, so that a quoted log or the prompt repeated in
-//! a fence says nothing.
+//! A signal counts on a line of its own, outside code (fenced or indented by four) and quotes, so that a quoted log or
+//! the prompt repeated in a fence says nothing; evidence stands indented in a prompt.
 
 use serde_json::Value;
 
@@ -79,6 +79,7 @@ impl Scanner {
     /// Takes the next line, without its end.
     pub fn line(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
+        let indented = line.starts_with("    ") || line.starts_with('\t');
         let line = line.trim();
         let mark = line.as_bytes().first().copied().filter(|byte| matches!(byte, b'`' | b'~'));
         let length = mark.map_or(0, |mark| line.bytes().take_while(|byte| *byte == mark).count());
@@ -103,7 +104,7 @@ impl Scanner {
             if !self.paragraph.is_empty() {
                 self.last = std::mem::take(&mut self.paragraph);
             }
-        } else if !line.starts_with('>') {
+        } else if !line.starts_with('>') && !indented {
             self.text(line);
         }
     }
@@ -194,6 +195,7 @@ mod tests {
         assert!(!Report::read("`TASK_COMPLETE`").complete);
         assert!(!Report::read("> TASK_COMPLETE").complete, "a quoted log");
         assert!(!Report::read("```\nTASK_COMPLETE\n```").complete, "a code block");
+        assert!(!Report::read("It printed:\n\n    TASK_COMPLETE\n\tTASK_COMPLETE\n").complete, "an indented one");
         assert!(!Report::read("~~~~\n```\nTASK_COMPLETE\n~~~\n").complete, "a fence closes by its own kind and length");
         assert!(!Report::read("TASK_COMPLETED_NOT").complete);
     }
