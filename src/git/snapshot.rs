@@ -161,12 +161,15 @@ impl Snapshot {
     /// Which of the new paths are not to be taken in.
     fn judge(&self, unlike: &BTreeMap<RepoPath, bool>) -> BTreeMap<RepoPath, Refusal> {
         let new = || unlike.iter().filter(|&(_, &new)| new).map(|(path, _)| path);
-        let too_many = new().count() > self.most_new;
+        // What was refused before is not held against what comes after it; once there is little of it left, it counts.
+        let known = |path: &RepoPath| self.refused.get(path) == Some(&Refusal::TooMany);
+        let (all, fresh) = (new().count(), new().filter(|path| !known(path)).count());
+        let too_many = |path: &RepoPath| if known(path) { all > self.most_new } else { fresh > self.most_new };
         new()
             .filter_map(|path| {
                 let why = if path.as_bytes().ends_with(b"/") {
                     Some(Refusal::Repository)
-                } else if too_many {
+                } else if too_many(path) {
                     Some(Refusal::TooMany)
                 } else {
                     self.is_secret(path).then_some(Refusal::Secret)

@@ -172,6 +172,9 @@ fn thousands_of_new_files_are_refused_and_taken_once_they_are_few() {
         let seen = snapshot.look().unwrap();
         assert_eq!(brief(&seen.changes), "~README");
         assert!(seen.refused.len() == 4 && seen.refused.iter().all(|refused| refused.why == Refusal::TooMany));
+        // Not held against what comes after it.
+        fixture.write("two", "x\n");
+        assert_eq!(brief(&snapshot.look().unwrap().changes), "+two");
         fs::remove_file(fixture.path("many/3")).unwrap();
         let seen = snapshot.look().unwrap();
         assert_eq!((brief(&seen.changes).as_str(), seen.cleared.len()), ("+many/0 +many/1 +many/2", 4));
