@@ -68,6 +68,8 @@ pub(super) struct Life {
     pub(super) job: Option<Arc<Job>>,
     pub(super) failure: Option<Failure>,
     pub(super) started: Option<Instant>,
+    /// How long its newest try may take, its Verify included.
+    pub(super) limit: Duration,
     /// Time of its tries in this run.
     pub(super) seconds: f64,
     pub(super) brake: Brake,
@@ -627,7 +629,12 @@ impl Driver {
         let task = self.task(node);
         let entry = &self.parts.board.entries[node];
         let log = SpecPaths::log_name(&self.parts.run, task.index, &entry.title, attempt);
-        self.parts.lives[node].log.clone_from(&log);
+        let life = &mut self.parts.lives[node];
+        life.log.clone_from(&log);
+        if life.attempt != attempt {
+            // What its Verify gets later is the rest of it.
+            life.limit = Duration::from_millis(timeout);
+        }
         let parts = &self.parts;
         let base = parts.tree.as_ref().and_then(|tree| tree.head.commit.as_ref());
         let text = |text: &str| OsString::from(text);
@@ -769,8 +776,7 @@ impl Driver {
     }
 
     fn limits(&self, node: Node) -> (Duration, Duration) {
-        let timeout = self.parts.lives[node].job.as_ref().and_then(|job| job.fields.timeout);
-        (timeout.map_or(self.parts.settings.timeout, Duration::from_secs), self.parts.settings.idle_timeout)
+        (self.parts.lives[node].limit, self.parts.settings.idle_timeout)
     }
 
     fn executor_ended(&mut self, node: Node, ran: &[Ran], report: &Report) -> Result<(), Fatal> {
@@ -866,6 +872,7 @@ impl Driver {
         let names = |paths: &[RepoPath]| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut changes: Vec<String> = life.taken.changes.iter().map(|change| change.path.to_string()).collect();
         changes.extend(life.taken.overlaps.iter().map(ToString::to_string));
+        changes.extend(life.taken.refused.iter().map(|refused| refused.path.to_string()));
         if committed && changes.is_empty() {
             changes.push("its own commits".to_owned());
         }
