@@ -71,7 +71,12 @@ fn an_executor_that_is_not_there_ends_the_run_before_it_starts() {
     let world = World::new(&list("  - **Do**: true\n"));
     let before = world.everything();
     let output = world.env.spec(["run", "tasks.md", "--exec", "no-such-agent --print"]);
-    insta::assert_snapshot!(output, @"");
+    insta::assert_snapshot!(output, @r"
+    --- stderr ---
+    error: --exec: there is no program `no-such-agent` on PATH
+    hint: install it, or name it by its path
+    [exit code: 2]
+    ");
     assert_eq!(world.everything(), before);
 }
 
@@ -153,7 +158,7 @@ fn no_change_with_a_reason_is_done_and_the_reason_is_kept() {
     let output = world.run([""; 0]);
     assert_eq!(output.code, 0, "{output}");
     assert!(world.ticked("1.1"));
-    assert_eq!(world.paths_of("1.1"), [".progress.md", "tasks.md"], "only its tick and its progress");
+    assert_eq!(world.paths_of("1.1"), ["tasks.md"], "only its tick");
     let log = world.env.spec(["log", "1.1"]);
     assert!(log.stdout.contains("it was there"), "{log}");
 }
@@ -209,7 +214,8 @@ fn files_that_are_there_or_gone_as_named_pass() {
     for path in ["keep.txt", "new.txt", "src/deep/a.rs"] {
         assert!(paths.iter().any(|it| it == path), "{paths:?}");
     }
-    assert_eq!(world.env.git(["status", "--short"]), "");
+    // Nobody added the progress file to git, so it is kept on disk only.
+    assert_eq!(world.env.git(["status", "--short"]), "?? .progress.md");
 }
 
 #[test]
@@ -232,6 +238,7 @@ fn thousands_of_new_files_and_secrets_are_too_much() {
     let world = World::new(&list(&format!("  - **Do**: {many}\n")));
     let output = fails(&world, "too_much", &["-j", "1"]);
     assert!(output.contains("2100 new files"), "{output}");
+    assert!(world.env.path("many/2100").exists(), "what cannot be saved is not taken away");
 
     let world = World::new(&list("  - **Do**: echo a > a.txt; echo KEY=1 > .env\n"));
     let output = fails(&world, "too_much", &["-j", "1"]);
