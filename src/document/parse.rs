@@ -464,7 +464,13 @@ fn describe(scan: &Scan<'_>, items: &[Item], diagnostics: &mut Vec<Diagnostic>) 
             first,
             Severity::Info,
             codes::NOTE,
-            format!("{count} items without id, marker and fields are taken for notes and not run; this is the first"),
+            if count == 1 {
+                "an item without id, marker and fields is taken for a note and not run".to_owned()
+            } else {
+                format!(
+                    "{count} items without id, marker and fields are taken for notes and not run; this is the first"
+                )
+            },
             "`--include-notes` runs them, too; `spec tasks` lists them",
         ));
     }

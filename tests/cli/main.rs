@@ -7,6 +7,7 @@ mod demo;
 mod docs;
 mod frame;
 mod init;
+mod lists;
 mod looking;
 mod plan;
 mod settings;
