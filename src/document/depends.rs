@@ -298,9 +298,9 @@ fn on_task_line(scan: &Scan<'_>, item: &Item) -> Vec<Range<usize>> {
             };
             let value = inside[word.len()..].trim_start_matches([':', ' ']);
             let begin = start + inside.len() - value.len();
-            if let Some(end) = value.find(close) {
-                found.push(line + begin..line + begin + end);
-            }
+            let Some(end) = value.find(close) else { break };
+            found.push(line + begin..line + begin + end);
+            at = begin + end;
         }
     }
     found

@@ -56,7 +56,9 @@ pub(super) fn find(scan: &Scan<'_>, ranges: &[Range<usize>], fields: &mut Fields
         }
         close(scan, open, fields);
     }
-    fields.all.shrink_to_fit();
+    if fields.all.capacity() > fields.all.len() + 1 {
+        fields.all.shrink_to_fit();
+    }
 }
 
 /// Whether a label begins a field, given the one that is open.
@@ -89,6 +91,9 @@ fn close(scan: &Scan<'_>, open: Option<Open>, fields: &mut Fields) {
         trimmed = trimmed.strip_suffix(mark).unwrap_or(trimmed).trim_end();
     }
     field.value.end = field.value.start + trimmed.len();
+    if fields.all.is_empty() {
+        fields.all.reserve_exact(1);
+    }
     fields.all.push(field);
 }
 
@@ -241,10 +246,6 @@ pub(super) fn interpret(scan: &Scan<'_>, fields: &mut Fields, diagnostics: &mut 
         fields.verify_prose = false;
     }
     fields.all = all;
-    for list in [&mut fields.verify, &mut fields.run] {
-        list.shrink_to_fit();
-    }
-    fields.files.shrink_to_fit();
 }
 
 /// The span of the line that a value begins on, its label included.

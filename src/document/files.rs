@@ -2,6 +2,7 @@
 
 use super::FileEntry;
 use super::commands::{bullet, code_span};
+use std::borrow::Cow;
 
 const GONE: &[&str] = &["delete", "deleted", "deletes", "remove", "removed", "removes", "rm"];
 const RENAME: &[&str] = &["rename", "renamed", "renames", "move", "moved", "moves", "mv"];
@@ -119,7 +120,11 @@ pub(super) fn read(value: &str, entries: &mut Vec<FileEntry>) {
 fn push(path: &str, mode: Mode, entries: &mut Vec<FileEntry>) {
     for path in expand(path) {
         let glob = path.contains(['*', '?', '[']);
-        entries.push(FileEntry { path, gone: mode == Mode::Gone, glob });
+        // Most tasks name one path.
+        if entries.is_empty() {
+            entries.reserve_exact(1);
+        }
+        entries.push(FileEntry { path: path.into_owned(), gone: mode == Mode::Gone, glob });
     }
 }
 
@@ -137,7 +142,9 @@ pub(super) fn in_title(title: &str) -> Vec<String> {
             Piece::Code(code) => path(code).filter(|path| has_ending(path) || code.ends_with('/')),
             _ => None,
         };
-        paths.extend(found.into_iter().flat_map(|path| expand(&path)).collect::<Vec<_>>());
+        if let Some(path) = found {
+            paths.extend(expand(&path).into_iter().map(Cow::into_owned));
+        }
     }
     paths
 }
@@ -216,7 +223,7 @@ fn path(text: &str) -> Option<String> {
     let text = text.trim();
     // `src/a.rs:10-20`, `src/a.rs::name`, `src/a.rs#L10`.
     let text = if text.contains("://") { return None } else { text.split([':', '#']).next()? };
-    let path = text.replace('\\', "/");
+    let path = if text.contains('\\') { Cow::Owned(text.replace('\\', "/")) } else { Cow::Borrowed(text) };
     let path = path.strip_prefix("./").unwrap_or(&path).trim_end_matches('/');
     let allowed = |c: char| c.is_alphanumeric() || "._-/*?[]{},()@+~!=$&%".contains(c);
     let shaped = !path.is_empty()
@@ -241,15 +248,16 @@ fn is_dotfile(path: &str) -> bool {
 }
 
 /// Expands `a/{b,c}.rs`; at most 64 of them.
-fn expand(path: &str) -> Vec<String> {
-    let mut done = Vec::new();
-    let mut open = vec![path.to_owned()];
+fn expand(path: &str) -> Vec<Cow<'_, str>> {
+    let mut done = Vec::with_capacity(1);
+    let mut open = vec![Cow::Borrowed(path)];
     while let Some(next) = open.pop() {
         let braces = next.find('{').and_then(|start| Some((start, start + next[start..].find('}')?)));
         match braces {
             Some((start, end)) if next[start..end].contains(',') && open.len() + done.len() < 64 => {
                 let parts: Vec<&str> = next[start + 1..end].split(',').collect();
-                open.extend(parts.iter().rev().map(|part| [&next[..start], part.trim(), &next[end + 1..]].concat()));
+                let expanded = parts.iter().rev().map(|part| [&next[..start], part.trim(), &next[end + 1..]].concat());
+                open.extend(expanded.map(Cow::Owned));
             }
             _ => done.push(next),
         }

@@ -704,6 +704,8 @@ fn hostile_lists_are_read_in_step_with_their_length() {
         "- [ ] 1.1 a\n".repeat(n),
         "- [ ] a\n\n".repeat(n),
         format!("{}\n{}", "- ".repeat(2_000), "\n".repeat(n)),
+        format!("- [ ] 1.1 a {}\n", "(depends on ".repeat(n)),
+        format!("- [ ] 1.1 a {})\n", "(depends on ".repeat(n)),
         "# a\n".repeat(n),
         "---\n".repeat(n),
         "<!--\n- [ ] a\n".repeat(n),
