@@ -432,7 +432,8 @@ fn about(item: &Item, severity: Severity, code: &'static str, message: String, h
         Tick::Replace(at) => (at - 1, at + 2),
         Tick::Insert(at) => (at, at),
     };
-    Diagnostic { severity, code, message, span: start..end + item.text.len() + 1, help: Some(help.to_owned()) }
+    let end = (end + 1 + item.text.len()).min(item.block.end);
+    Diagnostic { severity, code, message, span: start..end, help: Some(help.to_owned()) }
 }
 
 /// Says what looks odd about the list as a whole.

@@ -3,6 +3,7 @@
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 
 /// What the first layer found.
@@ -13,6 +14,8 @@ pub(super) struct Scan<'a> {
     pub line_starts: Vec<usize>,
     /// For each line, the last line at or before it that is not blank.
     text_lines: Vec<u32>,
+    /// The line that was asked for last: the next one is mostly near.
+    last_line: Cell<usize>,
     /// The YAML block at the beginning, without its fences; empty where there is none.
     pub front_matter: Range<usize>,
     /// List items with something like a box, in document order.
@@ -94,6 +97,7 @@ pub(super) fn scan(source: &[u8]) -> Scan<'_> {
     let mut scan = Scan {
         text_lines: text_lines(source, &line_starts),
         line_starts,
+        last_line: Cell::new(0),
         front_matter: 0..0,
         items: Vec::new(),
         headings: Vec::new(),
@@ -167,7 +171,16 @@ fn front_matter(source: &[u8], begin: usize, line_starts: &[usize]) -> Option<(R
 impl Scan<'_> {
     /// The 0-based line of an offset.
     pub(super) fn line_of(&self, offset: usize) -> usize {
-        self.line_starts.partition_point(|&start| start <= offset).saturating_sub(1)
+        let last = self.last_line.get();
+        let near = &self.line_starts[last..self.line_starts.len().min(last + 9)];
+        let steps = near.iter().take_while(|&&start| start <= offset).count();
+        let line = if (1..9).contains(&steps) {
+            last + steps - 1
+        } else {
+            self.line_starts.partition_point(|&start| start <= offset).saturating_sub(1)
+        };
+        self.last_line.set(line);
+        line
     }
 
     /// Where a line ends, its line end included.

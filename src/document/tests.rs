@@ -177,6 +177,13 @@ mod odd_cases {
     }
 
     #[test]
+    fn a_diagnostic_ends_with_its_line() {
+        let source = "- [x]1.1 a\n- [x]1.1 b";
+        let (_, diagnostics) = parse(source.as_bytes(), "");
+        assert!(diagnostics.iter().all(|diagnostic| diagnostic.span.end <= source.len()), "{diagnostics:?}");
+    }
+
+    #[test]
     fn an_open_fence_ends_with_its_item() {
         let source = "- [ ] 1.1 a\n  ```text\n  x\n  ```bash\n  y\n  ```\n  z\n  ```\n- [ ] 1.2 b\n  - **Verify**: `true`\n- [ ] 1.3 c\n";
         assert_eq!(read(source).items.len(), 3);
