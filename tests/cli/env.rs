@@ -116,7 +116,11 @@ impl TestEnv {
 
     /// Runs a command to its end.
     pub(crate) fn output(&self, command: &mut Command) -> Output {
-        let output = command.output().expect("the program starts");
+        self.finished(&command.output().expect("the program starts"))
+    }
+
+    /// What a command that ended has printed.
+    pub(crate) fn finished(&self, output: &std::process::Output) -> Output {
         let code = output
             .status
             .code()

@@ -7,3 +7,7 @@ mod env;
 mod world;
 
 mod gates;
+mod heads;
+mod options;
+mod processes;
+mod said;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
@@ -68,6 +69,36 @@ impl World {
         }
         command.args(args);
         command
+    }
+
+    /// The same, without waiting for its end.
+    #[expect(clippy::disallowed_methods, reason = "the test does something while it runs")]
+    pub(crate) fn start<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Child {
+        let mut command = self.run_command(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+    }
+
+    /// The end of what was started.
+    pub(crate) fn finish(&self, child: Child) -> Output {
+        self.env.finished(&child.wait_with_output().expect("it ends"))
+    }
+
+    /// A pipe with a name in the home: who opens it waits for the other side.
+    pub(crate) fn fifo(&self, name: &str) -> PathBuf {
+        let path = self.env.path("../home").join(name);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        path
+    }
+
+    /// The state file, once it is as asked for: it follows what happens after a moment.
+    pub(crate) fn state_when(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let state = std::fs::read(self.env.path(".spec-state.json")).unwrap_or_default();
+            match serde_json::from_slice::<Value>(&state) {
+                Ok(state) if wanted(&state) => return state,
+                _ => std::thread::yield_now(),
+            }
+        }
     }
 
     pub(crate) fn list(&self) -> String {
@@ -197,4 +228,15 @@ pub(crate) fn signal_of(stdout: &str, signal: &str, task: &str) -> Option<BTreeM
         name == signal && details.get("task").is_some_and(|it| it == task)
     };
     signals(stdout).into_iter().find(found).map(|(_, details)| details)
+}
+
+/// What a run said, with the commits by the tasks whose they are: `commit: <1.2>`.
+pub(crate) fn by_task(world: &World, stdout: &str) -> String {
+    let log = world.env.git(["log", "--format=%H %(trailers:key=Spec-Task,valueonly,separator=%x2C)"]);
+    let named: BTreeMap<&str, &str> = log.lines().filter_map(|line| Some((line.get(..7)?, line.get(41..)?))).collect();
+    let line = |line: &str| match line.strip_prefix("commit: ").and_then(|commit| named.get(commit)) {
+        Some(task) => format!("commit: <{task}>\n"),
+        None => format!("{line}\n"),
+    };
+    stdout.lines().map(line).collect()
 }

@@ -1,0 +1,240 @@
+//! What a run says on standard output, and what its state file has at every moment.
+
+use std::io::Write as _;
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::world::{World, by_task};
+
+const LIST: &str = "# Tasks
+
+## Phase 1
+- [ ] 1.1 Alone
+  - **Do**: echo a > a.txt
+  - **Verify**: `test -s a.txt`
+- [ ] 1.2 [P] B
+  - **Do**: echo b > b.txt
+  - **Files**: b.txt
+- [ ] 1.3 [P] C
+  - **Do**: echo c > c.txt
+  - **Files**: c.txt
+  - **Verify**: `test -s c.txt`
+
+- [ ] 1.4 [VERIFY] All there
+  - **Verify**: `cat a.txt b.txt c.txt`
+- [ ] A task without an id
+  - **Run**: `true`
+";
+
+#[test]
+fn the_signals_of_a_list_with_groups() {
+    let world = World::new(LIST);
+    let output = world.run([""; 0]);
+    assert_eq!(output.code, 0, "{output}");
+    assert_snapshot!(by_task(&world, &output.stdout), @"");
+    // Nothing for people on standard output, nothing for programs on standard error.
+    assert!(!output.stderr.contains("TASK_COMPLETE"), "{output}");
+    let again = world.run([""; 0]);
+    assert_eq!((again.code, again.stdout.as_str()), (0, "ALL_TASKS_COMPLETE\n\n"), "nothing was left: {again}");
+}
+
+#[test]
+fn a_batch_is_complete_when_its_last_member_lands_in_whichever_run() {
+    let list = "- [ ] 1.1 [P] A\n  - **Do**: echo a > a.txt\n  - **Files**: a.txt\n\
+                - [ ] 1.2 [P] B\n  - **Do**: exit 1\n  - **Files**: b.txt\n\
+                - [ ] 1.3 After\n  - **Do**: echo c > c.txt\n";
+    let world = World::new(list);
+    let output = world.run([""; 0]);
+    assert_eq!(output.code, 1, "{output}");
+    assert_snapshot!(by_task(&world, &output.stdout), @"");
+    assert!(!world.ticked("1.3") && world.tries("1.3") == 0, "order is dependency: {output}");
+    world.env.write("tasks.md", world.list().replace("exit 1", "echo b > b.txt"));
+    let output = world.run([""; 0]);
+    assert_eq!(output.code, 0, "{output}");
+    assert_snapshot!(by_task(&world, &output.stdout), @"");
+    assert_eq!(world.tries("1.1"), 1);
+}
+
+#[test]
+fn all_tasks_complete_is_said_only_when_it_is_true() {
+    let list = "- [ ] 1.1 A\n  - **Run**: `true`\n- [ ] 1.2 B\n  - **Run**: `true`\n- [ ]* 1.3 Optional\n  - **Run**: `true`\n";
+    let world = World::new(list);
+    let output = world.run(["--only", "1.1"]);
+    assert_eq!(output.code, 0, "{output}");
+    assert!(!output.stdout.contains("ALL_TASKS_COMPLETE"), "{output}");
+    let output = world.run(["--from", "1.2"]);
+    assert_eq!(output.code, 0, "{output}");
+    assert!(output.stdout.ends_with("ALL_TASKS_COMPLETE\n\n"), "an optional task is not asked for: {output}");
+    assert!(!world.list().contains("[x]* 1.3"));
+    let output = world.run(["--include-optional"]);
+    assert_eq!(output.code, 0, "{output}");
+    assert!(world.list().contains("[x]* 1.3"), "{}", world.list());
+}
+
+/// The events of a run with `--output json`, held to what is promised of each.
+fn events(stdout: &str) -> Vec<Value> {
+    let events: Vec<Value> =
+        stdout.lines().map(|line| serde_json::from_str(line).expect("a line is an event")).collect();
+    let mut last = None;
+    for event in &events {
+        assert_eq!(event["schema"], "spec.event/1", "{event}");
+        for field in ["time", "run", "type"] {
+            assert!(event[field].is_string(), "{event}");
+        }
+        let seq = event["seq"].as_u64().expect("a number");
+        assert!(last.is_none_or(|last| seq > last), "strictly increasing: {last:?} then {event}");
+        last = Some(seq);
+        assert_eq!(event["run"], events[0]["run"]);
+    }
+    let types: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
+    assert_eq!((types.first(), types.last()), (Some(&"run_start"), Some(&"run_complete")));
+    events
+}
+
+fn at(events: &[Value], kind: &str, task: Option<&str>) -> usize {
+    let found = |event: &Value| event["type"] == kind && task.is_none_or(|task| event["task"] == task);
+    events.iter().position(found).unwrap_or_else(|| panic!("no {kind} of {task:?}"))
+}
+
+#[test]
+fn json_events_tell_the_whole_run_in_order() {
+    let world =
+        World::new(&LIST.replace("echo b > b.txt", "echo said; echo $SPEC_ATTEMPT > b.txt; [ $SPEC_ATTEMPT = 2 ]"));
+    let output = world.run(["--output", "json", "--max-attempts", "2"]);
+    assert_eq!(output.code, 0, "{output}");
+    let events = events(&output.stdout);
+    for kind in [
+        "run_start",
+        "step_start",
+        "batch_start",
+        "task_start",
+        "task_output",
+        "task_retry",
+        "task_complete",
+        "commit",
+        "batch_complete",
+        "signal",
+        "run_complete",
+    ] {
+        at(&events, kind, None);
+    }
+    let batch = at(&events, "batch_start", None);
+    let over = at(&events, "batch_complete", None);
+    for task in ["1.2", "1.3"] {
+        let start = at(&events, "task_start", Some(task));
+        let commit = at(&events, "commit", Some(task));
+        let complete = at(&events, "task_complete", Some(task));
+        assert!(batch < start && start < commit && commit < complete && complete < over);
+    }
+    assert!(at(&events, "task_complete", Some("1.1")) < at(&events, "task_start", Some("1.2")));
+    assert!(at(&events, "task_retry", Some("1.2")) < at(&events, "task_complete", Some("1.2")));
+    assert_eq!(events[over]["completed"], json!(["1.2", "1.3"]));
+    assert_eq!(events[over]["failed"], json!([]));
+    let signals: Vec<&str> =
+        events.iter().filter(|event| event["type"] == "signal").filter_map(|event| event["signal"].as_str()).collect();
+    assert_eq!(
+        signals,
+        [
+            "TASK_COMPLETE",
+            "TASK_COMPLETE",
+            "TASK_COMPLETE",
+            "BATCH_COMPLETE",
+            "TASK_COMPLETE",
+            "TASK_COMPLETE",
+            "ALL_TASKS_COMPLETE"
+        ]
+    );
+    let summary = &events[events.len() - 1];
+    assert_eq!(
+        (&summary["exit"], &summary["tasks"], &summary["retries"]),
+        (&json!(0), &json!(5), &json!(1)),
+        "{summary}"
+    );
+    for event in &events {
+        assert_eq!(event["type"] == "commit", event["commit"].is_string() && event["subject"].is_string(), "{event}");
+    }
+}
+
+#[test]
+fn json_tells_failures_and_what_they_block() {
+    let world =
+        World::new("- [ ] 1.1 A\n  - **Do**: exit 3\n- [ ] 1.2 B\n  - **Do**: echo b > b\n  - **Depends**: 1.1\n");
+    let output = world.run(["--output", "json"]);
+    assert_eq!(output.code, 1, "{output}");
+    let events = events(&output.stdout);
+    let failed = &events[at(&events, "task_failed", Some("1.1"))];
+    assert_eq!((&failed["code"], &failed["reason"]), (&json!("crash"), &json!("exit 3")));
+    assert_eq!(events[at(&events, "task_blocked", Some("1.2"))]["by"], json!(["1.1"]));
+    let last = &events[events.len() - 1];
+    assert_eq!((&last["failed"], &last["blocked"]), (&json!(["1.1"]), &json!(["1.2"])), "{last}");
+}
+
+#[test]
+fn the_state_file_tells_where_the_run_is() {
+    let world = World::new(
+        "- [ ] 1.1 First\n  - **Do**: echo a > a.txt\n\
+         - [ ] 1.2 [P] Fails\n  - **Do**: exit 3\n  - **Files**: b.txt\n\
+         - [ ] 1.3 [P] Waits\n  - **Do**: echo c > c.txt; read go < \"$HOME/go\"\n  - **Files**: c.txt\n\
+         - [ ] 1.4 Last\n  - **Do**: echo d > d.txt\n",
+    );
+    let go = world.fifo("go");
+    let child = world.start([""; 0]);
+    let state = world.state_when(|state| state["taskResults"]["1"]["status"] == "failed");
+    assert_eq!(
+        state["parallelGroup"],
+        json!({"startIndex": 1, "endIndex": 2, "taskIndices": [1, 2], "isParallel": true})
+    );
+    assert_eq!(state["taskResults"]["1"], json!({"status": "failed", "error": "crash: exit 3"}));
+    assert_eq!(state["taskResults"]["2"], json!({"status": "pending"}));
+    assert_eq!((&state["phase"], &state["taskIndex"]), (&json!("execution"), &json!(1)));
+    assert_eq!(state["run"]["pid"], json!(child.id()));
+    for (field, value) in [
+        ("version", json!(1)),
+        ("source", json!("spec")),
+        ("tasksFile", json!("tasks.md")),
+        ("totalTasks", json!(4)),
+        ("maxTaskIterations", json!(1)),
+        ("maxGlobalIterations", json!(100)),
+    ] {
+        assert_eq!(state[field], value, "{field}: {state}");
+    }
+    writeln!(std::fs::File::options().write(true).open(go).expect("it waits"), "go").expect("it hears");
+    let output = world.finish(child);
+    assert_eq!(output.code, 1, "{output}");
+    let state: Value = serde_json::from_str(&world.env.read(".spec-state.json")).expect("JSON");
+    assert_eq!((&state["phase"], &state["taskIndex"]), (&json!("execution"), &json!(1)), "{state}");
+    assert_eq!(state["taskResults"]["1"]["status"], "failed", "{state}");
+    assert_eq!(state["taskResults"]["2"]["status"], "success", "{state}");
+
+    world.env.write("tasks.md", world.list().replace("exit 3", "echo b > b.txt"));
+    let output = world.run([""; 0]);
+    assert_eq!(output.code, 0, "{output}");
+    let state: Value = serde_json::from_str(&world.env.read(".spec-state.json")).expect("JSON");
+    assert_eq!((&state["phase"], &state["taskIndex"]), (&json!("completed"), &json!(4)), "{state}");
+    assert_eq!((&state["parallelGroup"], &state["taskResults"]), (&Value::Null, &json!({})), "{state}");
+}
+
+#[test]
+fn a_ralph_state_file_stays_true_for_its_tool() {
+    let world = World::new(
+        "- [ ] 1.1 First\n  - **Do**: echo a > a.txt; cp .ralph-state.json \"$HOME/during\"\n  - [ ] a note below it\n- [ ] 1.2 Second\n  - **Do**: exit 3\n",
+    );
+    world.env.write(
+        ".ralph-state.json",
+        r#"{"source":"spec","name":"work","basePath":".","phase":"execution","taskIndex":0,"totalTasks":2,"awaitingApproval":false,"commitSpec":true,"theirs":{"kept":[1]}}"#,
+    );
+    let output = world.run(["--allow-dirty"]);
+    assert_eq!(output.code, 1, "{output}");
+    assert!(!world.env.path(".spec-state.json").exists());
+    let during: Value = serde_json::from_str(&world.env.read("../home/during")).expect("JSON");
+    assert_eq!(during["awaitingApproval"], true, "its stop hook keeps out: {during}");
+    let state: Value = serde_json::from_str(&world.env.read(".ralph-state.json")).expect("JSON");
+    assert_eq!(state["awaitingApproval"], false, "the old value is back: {state}");
+    assert_eq!((&state["theirs"], &state["commitSpec"]), (&json!({"kept": [1]}), &json!(true)), "{state}");
+    assert_eq!((&state["taskIndex"], &state["totalTasks"]), (&json!(1), &json!(2)), "boxes at column 0: {state}");
+    world.env.write("tasks.md", world.list().replace("exit 3", "echo b > b.txt"));
+    let output = world.run(["--allow-dirty"]);
+    assert_eq!(output.code, 0, "{output}");
+    assert!(!world.env.path(".ralph-state.json").exists(), "removed when all is done, as that tool does");
+}
