@@ -204,7 +204,14 @@ async fn prepare(job: Job, reporters: Reporters) -> Result<(Driver, Mailbox), Ru
         if let Some(record) = record {
             let resume = record.resume(board.item(node).checked);
             seed = seed_of(record, resume, spec.max_attempts, &mut lives[node], spec.verify);
-            if resume == Resume::Leave && record.phase == Phase::Skipped {
+            let to_do = matches!(resume, Resume::Run | Resume::Leave);
+            if to_do && cut_off.is_none() {
+                // A run that ended counts anew; what its last try met is of use only where its changes are there still.
+                seed = Seed::default();
+                if resume == Resume::Leave {
+                    lives[node] = Life::default();
+                }
+            } else if resume == Resume::Leave && record.phase == Phase::Skipped {
                 steers.push(Steer::Skip(node));
             }
         }

@@ -376,10 +376,15 @@ impl Recovered {
         }
     }
 
-    /// After a run that ended in order only what it left in the tree counts.
+    /// After a run that ended in order only what passed and did not land (a conflict ended it) goes on, and what it left
+    /// in the tree.
     fn begin_anew(&mut self) {
         self.baseline.clear();
-        for record in std::mem::take(&mut self.tasks).into_values() {
+        for (key, record) in std::mem::take(&mut self.tasks) {
+            if matches!(record.phase, Phase::Passed | Phase::Landing) {
+                self.tasks.insert(key, record);
+                continue;
+            }
             self.left.extend(record.taken.into_iter().map(|entry| (entry.path.clone(), entry)));
         }
     }
