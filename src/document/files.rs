@@ -57,17 +57,20 @@ pub(super) fn read(value: &str, entries: &mut Vec<FileEntry>) {
         let mut mode = heading_mode;
         let mut said = None;
         let first = entries.len();
+        // Where the part behind the last comma begins: a note speaks of nothing before it.
+        let mut part = first;
         // Whether a bare word may still be a path: the first one of each part is.
         let mut may_be_path = true;
         for piece in pieces {
             let found = match piece {
                 Piece::Comma => {
+                    part = entries.len();
                     may_be_path = true;
                     None
                 }
                 Piece::Note(note) => {
                     let word = note.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default().to_lowercase();
-                    if let Some(last) = entries[first..].last_mut() {
+                    if let Some(last) = entries[part..].last_mut() {
                         last.gone |= GONE.contains(&word.as_str());
                     }
                     None
@@ -309,6 +312,7 @@ mod tests {
         for (value, expected) in [
             ("`a.rs` (delete)", vec!["!a.rs"]),
             ("a.rs (deleted), b.rs", vec!["!a.rs", "b.rs"]),
+            ("a.rs, what is no path (deleted), b.rs", vec!["a.rs", "b.rs"]),
             ("Delete `a.rs`, `b.rs`; create `c.rs`", vec!["!a.rs", "!b.rs", "c.rs"]),
             ("remove src/a.rs", vec!["!src/a.rs"]),
             ("rename `a.rs` to `b.rs`", vec!["!a.rs", "b.rs"]),
