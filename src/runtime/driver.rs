@@ -158,6 +158,8 @@ pub(super) struct Driver {
     spawned: (mpsc::UnboundedSender<Spawned>, mpsc::UnboundedReceiver<Spawned>),
     /// An executor ran since the list was looked at.
     executors_ran: bool,
+    /// Events that reporters were told; the journal, which has the durable ones only, counts for itself.
+    told_seq: u64,
     /// The list is not the one that was planned.
     pub(super) list_changed: bool,
     fatal: Option<String>,
@@ -191,6 +193,7 @@ impl Driver {
             lines: mpsc::channel(LINES),
             spawned: mpsc::unbounded_channel(),
             executors_ran: false,
+            told_seq: 0,
             list_changed: false,
             fatal: None,
             finish: None,
@@ -301,13 +304,11 @@ impl Driver {
     /// Appends events to the journal, with one write, and reports them.
     pub(super) fn emit_all(&mut self, events: Vec<Event>) -> Result<(), PathError> {
         let time = clock::timestamp();
-        let first = self.parts.journal.seq();
         let written = self.parts.journal.append_all(&events, &time);
-        let mut seq = first;
         for event in events {
-            seq += u64::from(event.durable() && written.is_ok());
-            let envelope =
-                Envelope { schema: SCHEMA.to_owned(), seq, time: time.clone(), run: self.parts.run.clone(), event };
+            self.told_seq += 1;
+            let (seq, run) = (self.told_seq, self.parts.run.clone());
+            let envelope = Envelope { schema: SCHEMA.to_owned(), seq, time: time.clone(), run, event };
             self.parts.reporters.event(&envelope);
         }
         written.map(drop)
