@@ -333,6 +333,11 @@ impl Driver {
             let spec = self.parts.paths.name();
             let changes = std::mem::take(&mut self.parts.lives[node].taken.changes);
             let saved = match &mut tree.committer {
+                // Nothing is undone, and what is told apart against another HEAD would be taken out wrongly.
+                Some(_) if failure.code == Code::MovedHead => {
+                    tree.ledger.forget(&task.key, &changes);
+                    None
+                }
                 Some(committer) => committer.salvage(&spec, &task.task, attempt, &changes)?,
                 // Nothing is committed, so what was made before is in the tree only: it stays as it is.
                 None => None,
