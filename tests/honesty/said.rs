@@ -32,7 +32,42 @@ fn the_signals_of_a_list_with_groups() {
     let world = World::new(LIST);
     let output = world.run([""; 0]);
     assert_eq!(output.code, 0, "{output}");
-    assert_snapshot!(by_task(&world, &output.stdout), @"");
+    assert_snapshot!(by_task(&world, &output.stdout), @r"
+    TASK_COMPLETE
+    task: 1.1
+    status: pass
+    commit: <1.1>
+    verify: pass
+
+    TASK_COMPLETE
+    task: 1.2
+    status: pass
+    commit: <1.2>
+    verify: none
+
+    TASK_COMPLETE
+    task: 1.3
+    status: pass
+    commit: <1.3>
+    verify: pass
+
+    BATCH_COMPLETE
+    tasks: 1.2 1.3
+
+    TASK_COMPLETE
+    task: 1.4
+    status: pass
+    commit: <1.4>
+    verify: pass
+
+    TASK_COMPLETE
+    task: :4
+    status: pass
+    commit: <:4>
+    verify: none
+
+    ALL_TASKS_COMPLETE
+    ");
     // Nothing for people on standard output, nothing for programs on standard error.
     assert!(!output.stderr.contains("TASK_COMPLETE"), "{output}");
     let again = world.run([""; 0]);
@@ -47,12 +82,40 @@ fn a_batch_is_complete_when_its_last_member_lands_in_whichever_run() {
     let world = World::new(list);
     let output = world.run([""; 0]);
     assert_eq!(output.code, 1, "{output}");
-    assert_snapshot!(by_task(&world, &output.stdout), @"");
+    assert_snapshot!(by_task(&world, &output.stdout), @r"
+    TASK_COMPLETE
+    task: 1.1
+    status: pass
+    commit: <1.1>
+    verify: none
+
+    TASK_FAILED
+    task: 1.2
+    code: crash
+    reason: exit 1
+    ");
     assert!(!world.ticked("1.3") && world.tries("1.3") == 0, "order is dependency: {output}");
     world.env.write("tasks.md", world.list().replace("exit 1", "echo b > b.txt"));
     let output = world.run([""; 0]);
     assert_eq!(output.code, 0, "{output}");
-    assert_snapshot!(by_task(&world, &output.stdout), @"");
+    assert_snapshot!(by_task(&world, &output.stdout), @r"
+    TASK_COMPLETE
+    task: 1.2
+    status: pass
+    commit: <1.2>
+    verify: none
+
+    BATCH_COMPLETE
+    tasks: 1.1 1.2
+
+    TASK_COMPLETE
+    task: 1.3
+    status: pass
+    commit: <1.3>
+    verify: none
+
+    ALL_TASKS_COMPLETE
+    ");
     assert_eq!(world.tries("1.1"), 1);
 }
 
