@@ -377,6 +377,27 @@ impl Committer {
     }
 }
 
+impl Repo {
+    /// Whether the branch has this commit, made on `parent`. If it is the tip, a crash may have come between it and the
+    /// user's index: what the index still has as the parent had it is brought up to date.
+    pub fn catch_up(&self, commit: &Oid, parent: Option<&Oid>) -> Result<bool, Error> {
+        let exists = self.git.call("cat-file").args(["-e", &format!("{commit}^{{commit}}")]).run()?;
+        let Some(tip) = self.head()?.commit.filter(|_| exists.exit == Some(0)) else { return Ok(false) };
+        if tip != *commit {
+            let landed = self.git.call("merge-base").args(["--is-ancestor", commit.as_str(), tip.as_str()]).run()?;
+            return Ok(landed.exit == Some(0));
+        }
+        let changes = self.changes_between(&self.tree_of(parent)?, commit)?;
+        let staged = self.staged(changes.iter().map(|change| &change.path))?;
+        let behind: Vec<&Change> =
+            changes.iter().filter(|change| staged.get(&change.path) == change.old.as_ref()).collect();
+        let index = self.git_dir.join("index");
+        Patience::NORMAL
+            .with_locks(|| self.set_index(&index, behind.iter().map(|change| (&change.path, change.new.as_ref()))))?;
+        Ok(true)
+    }
+}
+
 impl CommitRequest<'_> {
     /// Whether the task's changes have that content at that path.
     fn mentions(&self, path: &RepoPath, blob: Option<&Blob>) -> bool {

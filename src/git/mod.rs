@@ -16,6 +16,7 @@ mod error;
 mod glob;
 mod head;
 mod hooks;
+mod locks;
 mod repo;
 mod salvage;
 mod snapshot;

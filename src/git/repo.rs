@@ -248,7 +248,7 @@ impl Repo {
     }
 
     /// Which of these paths are not on disk as given (none is "not there"), by content, kind and filters.
-    pub(super) fn differs<'a>(
+    pub fn differs<'a>(
         &self,
         expected: impl IntoIterator<Item = (&'a RepoPath, Option<&'a Blob>)>,
     ) -> Result<BTreeSet<RepoPath>, Error> {

@@ -28,6 +28,13 @@ pub fn run_id() -> String {
     Uuid::now_v7().to_string()
 }
 
+/// When the run with this id began, as far as its id says.
+#[must_use]
+pub fn began(run: &str) -> Option<std::time::SystemTime> {
+    let (seconds, nanoseconds) = Uuid::parse_str(run).ok()?.get_timestamp()?.to_unix();
+    std::time::SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::new(seconds, nanoseconds))
+}
+
 fn rfc3339(at: jiff::Timestamp) -> String {
     format!("{at:.3}")
 }
@@ -51,6 +58,9 @@ mod tests {
         let ids: Vec<String> = (0..50).map(|_| run_id()).collect();
         assert!(ids.is_sorted());
         assert!(ids.iter().all(|id| id.len() == 36));
+        let at = began("019c1166-9c07-7000-8000-000000000000").unwrap();
+        assert_eq!(rfc3339(at.try_into().unwrap()), "2026-01-31T00:14:23.239Z");
+        assert_eq!(began("r1"), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,11 +20,11 @@ use super::tree;
 use crate::cli::settings::RunSettings;
 use crate::document::{self, Diagnostic, Document, Severity};
 use crate::engine::{Code, Failure, Policy, RunState, Seed, Steer};
-use crate::git::{self, Change, Declared, Oid, Repo, RepoPath, SpecFiles};
+use crate::git::{self, Blob, Change, Declared, Oid, Repo, RepoPath, SpecFiles};
 use crate::plan::{self, Mode};
 use crate::report::Reporters;
 use crate::store::event::{Event, TreeEntry};
-use crate::store::fs::PathError;
+use crate::store::fs::{PathError, sweep_temp_files};
 use crate::store::journal::{self, Journal};
 use crate::store::lock::{self, LockError, SpecLock};
 use crate::store::paths::SpecPaths;
@@ -176,8 +176,18 @@ async fn prepare(job: Job, reporters: Reporters) -> Result<(Driver, Mailbox), Ru
     let cut_off = before.last.as_ref().filter(|last| last.outcome.is_none());
     if let Some(last) = cut_off {
         end_what_is_left(last, &before, &mut notices).await;
+        let here = last.host == lock::host_name();
+        if let (Some(repo), Some(since), true) = (&repo, clock::began(&last.id), here) {
+            for lock in repo.remove_stale_locks(since) {
+                notices.info("lock-removed", format!("{}: left by a git of the run that was killed", lock.display()));
+            }
+        }
     }
 
+    // Files that a killed run was in the middle of writing, now that nobody of ours writes any more.
+    for folder in [paths.folder(), &paths.work()] {
+        sweep_temp_files(folder)?;
+    }
     // From here on the list is what counts: nobody else of ours writes to it any more.
     let (bytes, doc, plan) = read(&job)?;
     let (state_file, taken) = StateFile::take(&paths)?;
@@ -224,17 +234,28 @@ async fn prepare(job: Job, reporters: Reporters) -> Result<(Driver, Mailbox), Ru
         None => None,
         Some(repo) => {
             let own = spec_files(&repo, &paths);
+            let landed = finish_commits(&repo, &before)?;
             let (mut tree, changes) = SharedTree::begin(repo, own, !job.settings.no_commit, job.settings.too_much)?;
-            let sorted = Sorted::new(changes, &before, &board, &records);
+            let sorted = Sorted::new(changes, &before, &board, &records, &landed);
             let mine: Vec<Change> = sorted.nobodys.iter().chain(sorted.tasks.values().flatten()).cloned().collect();
             let dirty = tree.repo.dirty(&tree.own, &mine)?;
             if !dirty.is_empty() && !job.settings.allow_dirty {
                 return Err(RunError::Dirty(dirty.iter().map(ToString::to_string).collect()));
             }
             tree.settle(&sorted.persons, &sorted.nobodys, &sorted.tasks);
-            for (key, changes) in &sorted.tasks {
-                if let Some(node) = board.entries.iter().position(|entry| entry.task.key == *key) {
-                    lives[node].taken.changes.clone_from(changes);
+            for (node, record) in records.iter().enumerate() {
+                let key = &board.entries[node].task.key;
+                let life = &mut lives[node];
+                life.taken = tree.ledger.taken(key);
+                let Some(record) = record else { continue };
+                if landed.contains(record.task.key.as_str()) {
+                    life.taken.changes = record.taken.iter().map(Change::from_wire).collect();
+                } else if seeds[node].1.passed && !tree.still_has(&life.taken.changes, &record.taken)? {
+                    seeds[node].1.passed = false;
+                    let task = &board.entries[node].task.task;
+                    let message =
+                        format!("task {task} had passed, and what it did is no longer in the tree: it runs again");
+                    notices.warn("work-gone", message);
                 }
             }
             baseline = sorted.persons.iter().map(Change::to_wire).collect::<Vec<TreeEntry>>();
@@ -363,6 +384,24 @@ fn seed_of(record: &Record, resume: Resume, max_attempts: u32, life: &mut Life, 
     seed
 }
 
+/// A crash between moving the branch and the user's index is finished before anybody looks at the tree. Gives the tasks
+/// whose commits are on the branch, by the keys of their records.
+fn finish_commits<'a>(repo: &Repo, before: &'a Recovered) -> Result<BTreeSet<&'a str>, git::Error> {
+    let mut landed = BTreeSet::new();
+    let tip = repo.head()?.commit;
+    for record in before.tasks.values() {
+        let Some(made) = &record.made else { continue };
+        let Some(commit) = Oid::parse(made.commit.as_bytes()) else { continue };
+        let parent = made.parent.as_ref().and_then(|parent| Oid::parse(parent.as_bytes()));
+        let settled = record.phase == Phase::Landed;
+        let landed_now = (!settled || tip.as_ref() == Some(&commit)) && repo.catch_up(&commit, parent.as_ref())?;
+        if settled || landed_now {
+            landed.insert(record.task.key.as_str());
+        }
+    }
+    Ok(landed)
+}
+
 fn spec_files(repo: &Repo, paths: &SpecPaths) -> SpecFiles {
     let relative = |path: &std::path::Path| repo.relative(path).unwrap_or_else(|| RepoPath::new(b"".as_slice()));
     SpecFiles { list: relative(paths.list()), progress: relative(paths.progress()) }
@@ -387,17 +426,23 @@ struct Sorted {
 }
 
 impl Sorted {
-    /// What the journal has as a task's is that task's, as far as it is still as it was left; what it has as nobody's
-    /// is nobody's; what a person had before the killed run began is the person's. The rest is that of the tasks that
-    /// were under way when the run was killed, if there were any: of the only one, of the only one that declares the
-    /// path, or nobody's. Without such a task it is the person's.
-    fn new(changes: Vec<Change>, before: &Recovered, board: &Board, records: &[Option<&Record>]) -> Self {
+    /// What the journal has as a task's is that task's, as far as it is still there; what it has as nobody's is nobody's;
+    /// what a person had before the killed run began is the person's. The rest is that of the tasks that were under way
+    /// when the run was killed, if there were any: of the only one, of the only one that declares the path, or nobody's.
+    /// Without such a task it is the person's. `landed` are the tasks whose commits HEAD has already.
+    fn new(
+        changes: Vec<Change>,
+        before: &Recovered,
+        board: &Board,
+        records: &[Option<&Record>],
+        landed: &BTreeSet<&str>,
+    ) -> Self {
         let mut sorted = Self { persons: Vec::new(), nobodys: Vec::new(), tasks: BTreeMap::new() };
-        let mut taken: BTreeMap<RepoPath, Vec<(&str, Change)>> = BTreeMap::new();
-        for record in before.tasks.values().filter(|record| record.phase != Phase::Landed) {
+        let mut taken: BTreeMap<RepoPath, Vec<(&Record, Change)>> = BTreeMap::new();
+        for record in before.tasks.values().filter(|record| !landed.contains(record.task.key.as_str())) {
             for entry in &record.taken {
                 let change = Change::from_wire(entry);
-                taken.entry(change.path.clone()).or_default().push((&record.task.key, change));
+                taken.entry(change.path.clone()).or_default().push((record, change));
             }
         }
         let nobodys: BTreeMap<RepoPath, Change> = before
@@ -409,10 +454,9 @@ impl Sorted {
             .collect();
         let persons: BTreeMap<RepoPath, Change> =
             before.baseline.values().map(Change::from_wire).map(|change| (change.path.clone(), change)).collect();
-        let under_way: Vec<(&Record, Vec<Declared>)> = before
-            .tasks
-            .values()
-            .filter(|record| record.cut_short())
+        let cut_short = || before.tasks.values().filter(|record| record.cut_short());
+        let under_way: Vec<(&Record, Vec<Declared>)> = cut_short()
+            .filter(|record| record.taken_in != Some(record.attempt))
             .map(|record| (record, declared(board, records, record)))
             .collect();
         let key_now = |key: &str| -> String {
@@ -421,39 +465,53 @@ impl Sorted {
         };
         for change in changes {
             let path = &change.path;
-            let last = taken.get(path).and_then(|steps| steps.last()).map(|(_, last)| last.new.clone());
             if persons.get(path).is_some_and(|had| had.new == change.new) {
                 sorted.persons.push(change);
-            } else if last.as_ref().is_some_and(|last| *last == change.new) {
-                for (key, step) in &taken[path] {
-                    sorted.tasks.entry(key_now(key)).or_default().push(step.clone());
-                }
-            } else if nobodys.get(path).is_some_and(|left| left.new == change.new) {
-                sorted.nobodys.push(change);
-            } else if under_way.is_empty() {
-                sorted.persons.push(change);
+                continue;
+            }
+            // One task went on from where another had ended: to each its own part.
+            let mut last = change.old.clone();
+            for (record, step) in in_turn(taken.remove(path).unwrap_or_default(), &change.old) {
+                last.clone_from(&step.new);
+                sorted.tasks.entry(key_now(&record.task.key)).or_default().push(step);
+            }
+            let rest = Change { old: last, ..change };
+            if rest.old == rest.new {
+                continue;
+            }
+            let path = &rest.path;
+            if nobodys.get(path).is_some_and(|left| left.new == rest.new) {
+                sorted.nobodys.push(rest);
+            } else if cut_short().next().is_none() {
+                sorted.persons.push(rest);
             } else {
                 let declaring: Vec<&Record> = under_way
                     .iter()
                     .filter(|(_, declared)| declared.iter().any(|declared| declared.covers(path)))
                     .map(|(record, _)| *record)
                     .collect();
-                let owner = match (&declaring[..], &under_way[..]) {
-                    ([only], _) | ([], [(only, _)]) => Some(*only),
-                    _ => None,
-                };
-                match owner {
-                    Some(record) => {
-                        let own = sorted.tasks.entry(key_now(&record.task.key)).or_default();
-                        // What it had taken before goes on to what is there now.
-                        own.retain(|step| step.path != *path);
-                        own.push(change);
+                match (&declaring[..], &under_way[..]) {
+                    ([only], _) | ([], [(only, _)]) => {
+                        sorted.tasks.entry(key_now(&only.task.key)).or_default().push(rest);
                     }
-                    None => sorted.nobodys.push(change),
+                    // Nobody can tell; where all executors had ended, a Verify wrote it.
+                    _ => sorted.nobodys.push(rest),
                 }
             }
         }
         sorted
+    }
+}
+
+/// Of the changes that tasks made to a path, those that lead on from this content, in turn. What a task that failed had
+/// made may have been taken out again, so it comes last.
+fn in_turn<'a>(mut steps: Vec<(&'a Record, Change)>, from: &Option<Blob>) -> Vec<(&'a Record, Change)> {
+    steps.sort_by_key(|(record, _)| record.phase == Phase::Failed);
+    let mut in_turn: Vec<(&Record, Change)> = Vec::new();
+    loop {
+        let last = in_turn.last().map_or(from, |(_, step)| &step.new);
+        let Some(next) = steps.iter().position(|(_, step)| step.old == *last) else { return in_turn };
+        in_turn.push(steps.remove(next));
     }
 }
 

@@ -9,6 +9,7 @@ use crate::git::{
     Attribution, Change, Committer, Declared, Error, HeadState, Moved, Oid, Repo, RepoPath, Seen, Snapshot, SpecFiles,
     Taken,
 };
+use crate::store::event::TreeEntry;
 
 /// See the module.
 pub(super) struct SharedTree {
@@ -63,6 +64,16 @@ impl SharedTree {
             self.ledger.restore(key, changes);
         }
         self.ledger.leave(nobodys);
+    }
+
+    /// Whether the tree still has what a task had done by the journal: in what was found of it (`found`), or as somebody
+    /// has committed it since.
+    pub(super) fn still_has(&self, found: &[Change], done: &[TreeEntry]) -> Result<bool, Error> {
+        let done: BTreeMap<RepoPath, Change> =
+            done.iter().map(Change::from_wire).map(|change| (change.path.clone(), change)).collect();
+        let missing = done.values().filter(|change| !found.iter().any(|found| found.path == change.path));
+        let gone = self.repo.differs(missing.map(|change| (&change.path, change.new.as_ref())))?;
+        Ok(gone.is_empty())
     }
 
     /// The driver is about to wait: others may work in the tree from here on.

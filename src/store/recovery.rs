@@ -117,6 +117,8 @@ pub struct Record {
     pub attempt: u32,
     /// Its changes, as taken before Verify. Not landed, they are still in the tree.
     pub taken: Vec<TreeEntry>,
+    /// The try whose changes those are.
+    pub taken_in: Option<u32>,
     /// Commits it made itself.
     pub own_commits: Vec<String>,
     /// The last commit made for it, and what it was made on.
@@ -177,6 +179,7 @@ impl Record {
             failed_in: None,
             attempt: 0,
             taken: Vec::new(),
+            taken_in: None,
             own_commits: Vec::new(),
             made: None,
             commit: None,
@@ -308,8 +311,9 @@ impl Recovered {
                     record.progress.push(text.clone());
                 }
             }
-            Event::TaskTaken { task, entries, commits, .. } => {
+            Event::TaskTaken { task, attempt, entries, commits } => {
                 let record = self.record(task);
+                record.taken_in = Some(*attempt);
                 record.taken.clone_from(entries);
                 record.own_commits.clone_from(commits);
             }

@@ -15,6 +15,7 @@ use crate::git::commit::Patience;
 mod commit;
 mod head;
 mod hooks;
+mod locks;
 mod open;
 mod salvage;
 mod snapshot;
@@ -112,18 +113,22 @@ impl Fixture {
         Snapshot::begin(&self.repo(), Self::own(), 100).unwrap().0
     }
 
-    /// Runs git as a person would.
-    fn try_git(&self, args: &[&str]) -> (bool, String) {
+    /// Git as a person would start it.
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         for variable in REPOSITORY_VARIABLES {
             command.env_remove(variable);
         }
-        let output = command
+        command
             .args(args)
             .current_dir(&self.root)
-            .envs(self.environment().into_iter().filter(|(key, _)| !REPOSITORY_VARIABLES.contains(&key.as_str())))
-            .output()
-            .unwrap();
+            .envs(self.environment().into_iter().filter(|(key, _)| !REPOSITORY_VARIABLES.contains(&key.as_str())));
+        command
+    }
+
+    /// Runs git as a person would.
+    fn try_git(&self, args: &[&str]) -> (bool, String) {
+        let output = self.command(args).output().unwrap();
         let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             said += &String::from_utf8_lossy(&output.stderr);

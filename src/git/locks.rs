@@ -1,0 +1,60 @@
+//! Lock files that a git left behind when it was killed: after a power cut nobody will ever take them away.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::Repo;
+
+impl Repo {
+    /// Takes away the locks of the index, of HEAD and of branches that gits of a killed run left, and gives their paths.
+    /// `since` is when that run began: older ones are not its. While any git is at work in the repository, an editor
+    /// waiting for a commit message included, or where that cannot be told, all stay.
+    #[must_use]
+    pub fn remove_stale_locks(&self, since: SystemTime) -> Vec<PathBuf> {
+        let mut locks = vec![self.git_dir.join("index.lock"), self.git_dir.join("HEAD.lock")];
+        find_locks(&self.common_dir.join("refs"), &mut locks);
+        locks.retain(|lock| {
+            let modified = fs::symlink_metadata(lock).and_then(|file| file.modified());
+            modified.is_ok_and(|modified| modified >= since)
+        });
+        if locks.is_empty() || self.has_git_at_work() {
+            return Vec::new();
+        }
+        locks.retain(|lock| fs::remove_file(lock).is_ok());
+        locks
+    }
+
+    /// Whether a process of git works in here. Git goes to the root of the tree, or to the git directory, first thing.
+    fn has_git_at_work(&self) -> bool {
+        let Ok(processes) = fs::read_dir("/proc") else { return true };
+        let folders: Vec<PathBuf> = [&self.root, &self.git_dir, &self.common_dir]
+            .iter()
+            .filter_map(|folder| folder.canonicalize().ok())
+            .collect();
+        let mut seen_any = false;
+        for process in processes.flatten().map(|entry| entry.path()) {
+            let Ok(name) = fs::read_to_string(process.join("comm")) else { continue };
+            seen_any = true;
+            if name.starts_with("git") {
+                match fs::read_link(process.join("cwd")) {
+                    Ok(cwd) if !folders.iter().any(|folder| cwd.starts_with(folder)) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    _ => return true,
+                }
+            }
+        }
+        !seen_any
+    }
+}
+
+fn find_locks(folder: &Path, locks: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            find_locks(&path, locks);
+        } else if path.extension().is_some_and(|extension| extension == "lock") {
+            locks.push(path);
+        }
+    }
+}
