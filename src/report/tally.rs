@@ -104,6 +104,8 @@ pub struct Tally {
     pub landed_seconds: f64,
     /// What runs, by key.
     pub active: BTreeMap<String, Active>,
+    /// What passed and waits to land, by key: its label and its try. Thousands may, so that is all that is kept.
+    pub passed: BTreeMap<String, (String, u32)>,
     /// What failed, in the order it did.
     pub failed: Vec<Failed>,
     /// What will not be run, in the order it was told.
@@ -144,7 +146,8 @@ impl Tally {
     /// How many tasks wait for an executor or for something else.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.tasks.saturating_sub(self.done + self.active.len() + self.failed.len() + self.out.len())
+        self.tasks
+            .saturating_sub(self.done + self.active.len() + self.passed.len() + self.failed.len() + self.out.len())
     }
 
     /// Takes in one event. [`Tally::now`] is the caller's to set: from a clock, or by [`Tally::at`].
@@ -190,9 +193,13 @@ impl Tally {
                     active.process = None;
                 });
             }
-            Event::TaskPassed { task, .. } => self.with(task, |active| "landing".clone_into(&mut active.phase)),
+            Event::TaskPassed { task, attempt } => {
+                self.forget(task);
+                self.passed.insert(task.key.clone(), (clean(&task.task), *attempt));
+            }
             Event::TaskRetry { task, attempt, .. } => {
                 let now = self.now;
+                self.passed.remove(&task.key);
                 self.with(task, |active| {
                     "waiting".clone_into(&mut active.phase);
                     (active.attempt, active.since, active.process) = (attempt + 1, now, None);
@@ -202,8 +209,7 @@ impl Tally {
             Event::TaskSkipped { task } => self.leave_out(task, Why::Skipped),
             Event::TaskCancelled { task, .. } => self.leave_out(task, Why::Cancelled),
             Event::TaskComplete { task, verify, seconds, .. } => {
-                self.active.remove(&task.key);
-                self.logs.remove(&task.key);
+                self.forget(task);
                 self.done += 1;
                 self.landed += 1;
                 self.landed_seconds += seconds;
@@ -212,7 +218,7 @@ impl Tally {
                 }
             }
             Event::TaskFailed { task, attempt, title, code, reason, evidence, salvage } => {
-                self.active.remove(&task.key);
+                let log = self.forget(task);
                 self.failed.push(Failed {
                     key: task.key.clone(),
                     label: clean(&task.task),
@@ -221,23 +227,19 @@ impl Tally {
                     reason: clean(reason),
                     evidence: evidence.clone(),
                     attempts: *attempt,
-                    log: self.logs.get(&task.key).cloned(),
+                    log,
                     salvage: salvage.clone(),
                 });
             }
             Event::TaskBlocked { task, by } => {
                 self.leave_out(task, Why::Blocked(by.iter().map(|label| clean(label)).collect()));
             }
-            Event::Landing { tasks } => {
-                for task in tasks {
-                    self.with(task, |active| "landing".clone_into(&mut active.phase));
-                }
-            }
             Event::Paused { paused } => self.paused = *paused,
             Event::Notice { level, .. } if level == "warning" => self.warnings += 1,
             Event::ListChanged { tasks, done, .. } => (self.tasks, self.done) = (*tasks, *done),
             Event::RunComplete { exit, outcome, summary } => {
                 self.active.clear();
+                self.passed.clear();
                 (self.tasks, self.done) = (summary.tasks, summary.done);
                 self.end = Some((*exit, outcome.clone(), summary.clone()));
             }
@@ -247,10 +249,17 @@ impl Tally {
 
     /// Takes a task out of what runs or failed: from now on it is out.
     fn leave_out(&mut self, task: &TaskRef, why: Why) {
-        self.active.remove(&task.key);
+        self.forget(task);
         self.failed.retain(|failed| failed.key != task.key);
         self.out.retain(|out| out.key != task.key);
         self.out.push(Out { key: task.key.clone(), label: clean(&task.task), why });
+    }
+
+    /// It neither runs nor waits to land any more; gives the log of its last try.
+    fn forget(&mut self, task: &TaskRef) -> Option<String> {
+        self.active.remove(&task.key);
+        self.passed.remove(&task.key);
+        self.logs.remove(&task.key)
     }
 
     fn with(&mut self, task: &TaskRef, change: impl FnOnce(&mut Active)) {

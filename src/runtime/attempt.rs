@@ -44,12 +44,18 @@ pub(super) struct Spawned {
 
 /// Ends whatever a try is running, and keeps it from starting more.
 #[derive(Clone, Default)]
-pub(super) struct Brake(Arc<Mutex<(Option<Stop>, Option<Stopper>)>>);
+pub(super) struct Brake(Option<Arc<Mutex<(Option<Stop>, Option<Stopper>)>>>);
 
 impl Brake {
+    /// The brake of a try; the default one, of no try, does nothing.
+    pub(super) fn new() -> Self {
+        Self(Some(Arc::default()))
+    }
+
     /// Ends the try.
     pub(super) fn pull(&self, stop: Stop) {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(slot) = &self.0 else { return };
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         slot.0 = slot.0.max(Some(stop));
         if let Some(stopper) = &slot.1 {
             stopper.stop(stop);
@@ -58,7 +64,8 @@ impl Brake {
 
     /// A process of the try runs now.
     fn hold(&self, running: &Running) {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(slot) = &self.0 else { return };
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         let stopper = running.stopper();
         if let Some(stop) = slot.0 {
             stopper.stop(stop);
@@ -67,7 +74,7 @@ impl Brake {
     }
 
     fn pulled(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.is_some()
+        self.0.as_ref().is_some_and(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).0.is_some())
     }
 }
 

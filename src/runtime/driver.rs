@@ -9,10 +9,10 @@
 //! and only where something outside is to be believed after a power cut: before a box is ticked and before a branch
 //! moves (`docs/design/001-what-is-synced-when.md`). The store can fail a run, reporters cannot.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -30,13 +30,13 @@ use super::shell::Shell;
 use super::signals::{Signal, Signals};
 use crate::cli::exit;
 use crate::cli::settings::{Ownership, RunSettings};
-use crate::document::{self, Document, Severity};
+use crate::document::{self, Document, FileEntry, Severity};
 use crate::engine::gates::{self, End, Gate, Head, Seen, Verdict};
 use crate::engine::output::Report;
 use crate::engine::{
     self, Code, Effect, Event as Told, Failure, Finish, Halt, Kind, Millis, Node, Phase, RunState, Steer,
 };
-use crate::git::{Declared, Refusal, RepoPath, Taken};
+use crate::git::{Change, Declared, Refusal, RepoPath, Taken};
 use crate::plan;
 use crate::report::Reporters;
 use crate::store::event::{Envelope, Event, SCHEMA, Summary, TaskRef};
@@ -47,6 +47,8 @@ use crate::store::paths::SpecPaths;
 use crate::store::recovery::Made;
 use crate::store::state::{self, Numbering, Projection, Standing, StateFile};
 
+/// What a task without a repository has taken.
+static NOTHING: LazyLock<Taken> = LazyLock::new(Taken::default);
 /// Lines for display that may wait; more are dropped, the log has them all.
 const LINES: usize = 256;
 /// How often the live view is drawn.
@@ -66,7 +68,7 @@ pub(super) struct Life {
     pub(super) attempt: u32,
     /// The block it started with: an edit of the list does not reach a task under way.
     pub(super) job: Option<Arc<Job>>,
-    pub(super) failure: Option<Failure>,
+    pub(super) failure: Option<Box<Failure>>,
     pub(super) started: Option<Instant>,
     /// How long its newest try may take, its Verify included.
     pub(super) limit: Duration,
@@ -75,24 +77,34 @@ pub(super) struct Life {
     pub(super) brake: Brake,
     /// Its Verify was run, and passed.
     pub(super) verified: bool,
-    pub(super) taken: Taken,
+    pub(super) taken: Option<Box<Taken>>,
     pub(super) commit: Option<String>,
     /// A commit that an earlier run made for it, which may be on the branch or not.
-    pub(super) made: Option<Made>,
+    pub(super) made: Option<Box<Made>>,
     /// What its executors wrote to its progress file.
     pub(super) progress: String,
-    /// The log of its newest try, relative to the folder.
-    pub(super) log: String,
     /// Its signal was printed.
     pub(super) told: bool,
-    pub(super) blocked_by: Vec<Node>,
+}
+
+impl Life {
+    /// Its changes, as they were taken.
+    pub(super) fn changes(&self) -> &[Change] {
+        self.taken.as_ref().map_or(&[], |taken| &taken.changes)
+    }
 }
 
 /// What a task said when it started.
 pub(super) struct Job {
-    pub(super) fields: document::Fields,
-    pub(super) block: String,
-    pub(super) verify_marker: bool,
+    run: Box<[String]>,
+    verify: Box<[String]>,
+    files: Box<[FileEntry]>,
+    files_none: bool,
+    dir: Option<String>,
+    pub(super) commit: Option<String>,
+    /// For the prompt; empty where the shell does the work.
+    block: String,
+    verify_marker: bool,
     pub(super) progress_file: PathBuf,
 }
 
@@ -176,7 +188,7 @@ pub(super) struct Driver {
     /// Files that git does not have: said once.
     pub(super) not_added: bool,
     /// Tasks of the batch that landed together, without commits.
-    pub(super) landed_early: HashMap<Node, Result<(), Failure>>,
+    pub(super) landed_early: HashSet<Node>,
     current: Option<Node>,
     started_at: String,
     /// Landed or failed in graph mode, and not told yet.
@@ -205,7 +217,7 @@ impl Driver {
             at: None,
             step_started: started,
             not_added: false,
-            landed_early: HashMap::new(),
+            landed_early: HashSet::new(),
             current: None,
             started_at: clock::timestamp(),
             to_tell: Vec::new(),
@@ -364,13 +376,12 @@ impl Driver {
                     delay_seconds: Duration::from_millis(delay).as_secs_f64(),
                     counted,
                 };
-                self.parts.lives[node].failure = Some(failure);
+                self.parts.lives[node].failure = Some(Box::new(failure));
                 self.emit(event)?;
             }
             Effect::Fail { node, attempt, failure } => self.failed(node, attempt, failure)?,
             Effect::Block { node, by } => {
                 let event = Event::TaskBlocked { task: self.task(node), by: self.parts.board.labels(&by) };
-                self.parts.lives[node].blocked_by = by;
                 if self.parts.engine.kind(node) != Kind::Parent {
                     self.emit(event)?;
                 }
@@ -615,9 +626,19 @@ impl Driver {
         }
         let board = &self.parts.board;
         let item = board.item(node);
-        let block = board.doc.source.get(item.block.clone()).unwrap_or_default();
+        let block = match self.parts.engine.kind(node) {
+            Kind::Run | Kind::Parent => &[],
+            Kind::Exec | Kind::Verify { .. } => board.doc.source.get(item.block.clone()).unwrap_or_default(),
+        };
+        let fields = &item.fields;
+        let scripts = |commands: &[document::Command]| commands.iter().map(|it| it.script.clone()).collect();
         let job = Arc::new(Job {
-            fields: item.fields.clone(),
+            run: scripts(&fields.run),
+            verify: scripts(&fields.verify),
+            files: fields.files.clone().into(),
+            files_none: fields.files_none,
+            dir: fields.dir.clone(),
+            commit: fields.commit.clone(),
             block: String::from_utf8_lossy(block).into_owned(),
             verify_marker: board::is_verify(item),
             progress_file: self.parts.paths.isolated_progress(board.entries[node].task.index),
@@ -631,7 +652,6 @@ impl Driver {
         let entry = &self.parts.board.entries[node];
         let log = SpecPaths::log_name(&self.parts.run, task.index, &entry.title, attempt);
         let life = &mut self.parts.lives[node];
-        life.log.clone_from(&log);
         if life.attempt != attempt {
             // What its Verify gets later is the rest of it.
             life.limit = Duration::from_millis(timeout);
@@ -654,10 +674,10 @@ impl Driver {
         Attempt {
             node,
             shell: Arc::clone(&parts.shell),
-            cwd: job.fields.dir.as_ref().map_or_else(|| parts.root.clone(), |dir| parts.root.join(dir)),
+            cwd: job.dir.as_ref().map_or_else(|| parts.root.clone(), |dir| parts.root.join(dir)),
             env: attempt::environment(vars),
             run: parts.run.clone(),
-            log: parts.paths.folder().join(&log),
+            log: parts.paths.folder().join(log),
             timeout: Duration::from_millis(timeout),
             idle: parts.settings.idle_timeout,
             grace: parts.settings.grace,
@@ -671,11 +691,13 @@ impl Driver {
         self.current = Some(node);
         let life = &mut self.parts.lives[node];
         life.attempt = attempt;
-        life.brake = Brake::default();
+        life.brake = Brake::new();
         life.verified = false;
-        let log = life.log.clone();
+        let task = self.task(node);
+        let title = &self.parts.board.entries[node].title;
+        let log = SpecPaths::log_name(&self.parts.run, task.index, title, attempt);
         let event = Event::TaskStart {
-            task: self.task(node),
+            task,
             attempt,
             title: self.parts.board.entries[node].title.clone(),
             executor: executor.to_owned(),
@@ -689,13 +711,13 @@ impl Driver {
         let attempt = self.attempt(node, number, timeout, &job);
         let key = self.task(node).key;
         if let Some(tree) = &mut self.parts.tree {
-            let declared = job.fields.files.iter().map(|file| Declared::new(&file.path, file.glob)).collect();
+            let declared = job.files.iter().map(|file| Declared::new(&file.path, file.glob)).collect();
             tree.start(node, &key, declared)?;
         }
         let shell = self.parts.engine.kind(node) == Kind::Run;
         self.task_start(node, number, if shell { "shell" } else { "exec" })?;
         self.executors_ran |= !shell;
-        let scripts: Vec<String> = job.fields.run.iter().map(|command| command.script.clone()).collect();
+        let scripts = job.run.to_vec();
         let brake = self.parts.lives[node].brake.clone();
         self.parts.lives[node].started = Some(clock::now());
         self.summary.workers_started += 1;
@@ -726,7 +748,6 @@ impl Driver {
     }
 
     fn prompt(&self, node: Node, number: u32, job: &Job) -> String {
-        let verify: Vec<String> = job.fields.verify.iter().map(|command| command.script.clone()).collect();
         let failure = self.parts.lives[node].failure.as_ref();
         Prompt {
             list: &self.parts.shown,
@@ -734,7 +755,7 @@ impl Driver {
             attempt: number,
             block: &job.block,
             progress_file: &job.progress_file.to_string_lossy(),
-            verify: &verify,
+            verify: &job.verify,
             failure: failure.map(|it| (it.code.name(), it.reason.as_str(), it.evidence.as_str())),
         }
         .render()
@@ -749,7 +770,7 @@ impl Driver {
         }
         self.phase(node, "verifying")?;
         self.parts.lives[node].started = Some(clock::now());
-        let scripts: Vec<String> = job.fields.verify.iter().map(|command| command.script.clone()).collect();
+        let scripts = job.verify.to_vec();
         let brake = self.parts.lives[node].brake.clone();
         self.workers.spawn(async move { Done::Verify { node, ran: attempt.scripts(scripts, brake).await } });
         Ok(())
@@ -769,6 +790,7 @@ impl Driver {
 
     fn clock_off(&mut self, node: Node) -> f64 {
         let life = &mut self.parts.lives[node];
+        life.brake = Brake::default();
         let seconds = life.started.take().map_or(0.0, |started| (clock::now() - started).as_secs_f64());
         life.seconds += seconds;
         self.summary.work_seconds += seconds;
@@ -817,10 +839,10 @@ impl Driver {
             events.push(Event::TaskTaken {
                 task: task.clone(),
                 attempt,
-                entries: taken.changes.iter().map(crate::git::Change::to_wire).collect(),
+                entries: taken.changes.iter().map(Change::to_wire).collect(),
                 commits: commits.iter().map(ToString::to_string).collect(),
             });
-            self.parts.lives[node].taken = taken;
+            self.parts.lives[node].taken = Some(Box::new(taken));
         }
         let (gates, result) = self.judge(node, ran, report, head, !commits.is_empty());
         let shell = self.parts.engine.kind(node) == Kind::Run;
@@ -863,6 +885,7 @@ impl Driver {
         committed: bool,
     ) -> (Vec<Gate>, Result<(), Failure>) {
         let life = &self.parts.lives[node];
+        let taken = life.taken.as_deref().unwrap_or(&NOTHING);
         let Some(job) = &life.job else { return (Vec::new(), Ok(())) };
         let settings = &self.parts.settings;
         let shell = self.parts.engine.kind(node) == Kind::Run;
@@ -871,23 +894,23 @@ impl Driver {
             return (Vec::new(), Err(failure));
         };
         let names = |paths: &[RepoPath]| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let mut changes: Vec<String> = life.taken.changes.iter().map(|change| change.path.to_string()).collect();
-        changes.extend(life.taken.overlaps.iter().map(ToString::to_string));
-        changes.extend(life.taken.refused.iter().map(|refused| refused.path.to_string()));
+        let mut changes: Vec<String> = taken.changes.iter().map(|change| change.path.to_string()).collect();
+        changes.extend(taken.overlaps.iter().map(ToString::to_string));
+        changes.extend(taken.refused.iter().map(|refused| refused.path.to_string()));
         if committed && changes.is_empty() {
             changes.push("its own commits".to_owned());
         }
-        let told = self.parts.tree.is_some() && life.taken.maybe.is_empty();
+        let told = self.parts.tree.is_some() && taken.maybe.is_empty();
         let there = |path: &str, glob: bool| {
             if glob { self.glob_matches(path) } else { self.parts.root.join(path).symlink_metadata().is_ok() }
         };
-        let files = &job.fields.files;
+        let files = &job.files;
         let listed = |gone: bool| files.iter().filter(move |file| file.gone == gone);
         let missing: Vec<String> =
             listed(false).filter(|file| !there(&file.path, file.glob)).map(|file| file.path.clone()).collect();
         let still_there: Vec<String> =
             listed(true).filter(|file| there(&file.path, file.glob)).map(|file| file.path.clone()).collect();
-        let refused = |why: Refusal| life.taken.refused.iter().filter(move |refused| refused.why == why);
+        let refused = |why: Refusal| taken.refused.iter().filter(move |refused| refused.why == why);
         let too_many = refused(Refusal::TooMany).count();
         let secrets: Vec<String> = refused(Refusal::Secret).map(|refused| refused.path.to_string()).collect();
         gates::judge(&Seen {
@@ -897,10 +920,10 @@ impl Driver {
             report,
             head,
             changes: (told || !changes.is_empty()).then_some(&changes[..]),
-            must_change: !shell && !job.verify_marker && !job.fields.files_none,
+            must_change: !shell && !job.verify_marker && !job.files_none,
             missing: &missing,
             still_there: &still_there,
-            outside: &names(&life.taken.outside),
+            outside: &names(&taken.outside),
             ownership: match settings.ownership {
                 Ownership::Off => gates::Ownership::Off,
                 Ownership::Warn => gates::Ownership::Warn,
@@ -970,7 +993,7 @@ impl Driver {
         if let Some(tree) = &mut self.parts.tree {
             let changes = tree.verified()?;
             if !changes.is_empty() {
-                let entries = changes.iter().map(crate::git::Change::to_wire).collect();
+                let entries = changes.iter().map(Change::to_wire).collect();
                 events.push(Event::Unattributed { entries, reason: format!("written by the Verify of {}", task.task) });
             }
         }

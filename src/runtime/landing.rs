@@ -18,22 +18,26 @@ use crate::plan::Mode;
 use crate::store::event::{Event, TaskRef};
 use crate::store::progress::{self, Ended, Entry, Now};
 
+/// How many tasks without commits are entered and ticked with one write: what is held for it stays small.
+const TOGETHER: usize = 500;
 /// How often a commit is made anew because somebody else moved the branch in between.
 const MOVED_TRIES: usize = 5;
 
 impl Driver {
     /// These are about to land. From here on it is finished, whatever happens.
     pub(super) fn landing(&mut self, nodes: &[Node]) -> Result<(), Fatal> {
-        let mut events: Vec<Event> = nodes.iter().filter_map(|node| self.take_again(*node)).collect();
-        events.push(Event::Landing { tasks: nodes.iter().map(|node| self.task(*node)).collect() });
-        self.emit_all(events)?;
+        for some in nodes.chunks(TOGETHER) {
+            let mut events: Vec<Event> = some.iter().filter_map(|node| self.take_again(*node)).collect();
+            events.push(Event::Landing { tasks: some.iter().map(|node| self.task(*node)).collect() });
+            self.emit_all(events)?;
+        }
         self.parts.journal.sync()?;
         let commits = self.parts.tree.as_ref().is_some_and(|tree| tree.committer.is_some());
         if !commits && nodes.len() > 1 {
-            // Nothing comes between two tasks that a person could see: one write for the lot.
-            let result = self.land_on_disk(nodes)?;
-            for node in nodes {
-                self.landed_early.insert(*node, result.clone());
+            // Nothing comes between two tasks that a person could see: one write for many.
+            for some in nodes.chunks(TOGETHER) {
+                self.land_on_disk(some)?;
+                self.landed_early.extend(some);
             }
         }
         Ok(())
@@ -45,28 +49,22 @@ impl Driver {
         let task = self.task(node);
         let taken = self.parts.tree.as_ref()?.ledger.taken(&task.key);
         let life = &mut self.parts.lives[node];
-        if taken == life.taken || self.parts.engine.kind(node) == Kind::Parent {
+        if life.taken.as_deref().is_some_and(|known| *known == taken) || self.parts.engine.kind(node) == Kind::Parent {
             return None;
         }
         let entries = taken.changes.iter().map(Change::to_wire).collect();
-        life.taken = taken;
+        life.taken = Some(Box::new(taken));
         Some(Event::TaskTaken { task, attempt: life.attempt, entries, commits: Vec::new() })
     }
 
     /// Lands one task. An error of the store or of git ends the run; what the task did wrong is the inner result.
     pub(super) fn land(&mut self, node: Node) -> Result<Result<(), Failure>, Fatal> {
         self.job(node);
-        if let Some(result) = self.landed_early.remove(&node) {
-            if result.is_ok() {
-                self.complete(node)?;
+        if !self.landed_early.remove(&node) {
+            if let Err(failure) = self.commit(node)? {
+                return Ok(Err(failure));
             }
-            return Ok(result);
-        }
-        if let Err(failure) = self.commit(node)? {
-            return Ok(Err(failure));
-        }
-        if let Err(failure) = self.land_on_disk(&[node])? {
-            return Ok(Err(failure));
+            self.land_on_disk(&[node])?;
         }
         self.complete(node)?;
         Ok(Ok(()))
@@ -82,7 +80,9 @@ impl Driver {
         if let Some(tree) = &mut self.parts.tree {
             tree.ledger.forget(&task.key, &[]);
         }
-        let life = &self.parts.lives[node];
+        let life = &mut self.parts.lives[node];
+        (life.job, life.taken, life.made, life.failure) = (None, None, None, None);
+        life.progress = String::new();
         let event = Event::TaskComplete {
             task,
             attempt: life.attempt,
@@ -112,7 +112,8 @@ impl Driver {
     fn commit(&mut self, node: Node) -> Result<Result<(), Failure>, Fatal> {
         self.look_at_list()?;
         let Some(tree) = &mut self.parts.tree else { return Ok(Ok(())) };
-        let overlaps: Vec<String> = self.parts.lives[node].taken.overlaps.iter().map(ToString::to_string).collect();
+        let taken = self.parts.lives[node].taken.as_deref();
+        let overlaps: Vec<String> = taken.iter().flat_map(|it| &it.overlaps).map(ToString::to_string).collect();
         if !overlaps.is_empty() {
             let reason = format!("uncommitted changes of yours are in its way: {}", overlaps.join(", "));
             return Ok(Err(self.conflict(reason)));
@@ -180,7 +181,7 @@ impl Driver {
         let attempt = self.parts.lives[node].attempt.to_string();
         let trailers = [("Spec-Task", task.task.as_str()), ("Spec-Run", &self.parts.run), ("Spec-Attempt", &attempt)];
         let made = self.parts.lives[node].made.take();
-        let changes: &[Change] = &self.parts.lives[node].taken.changes;
+        let changes: &[Change] = self.parts.lives[node].changes();
         let request = CommitRequest { changes, edits, message: &message, trailers: &trailers };
         let Some(tree) = &mut self.parts.tree else { return Ok(Ok(None)) };
         let Some(committer) = &mut tree.committer else { return Ok(Ok(None)) };
@@ -248,7 +249,7 @@ impl Driver {
 
     /// The commit's message: the task's own, or one made of its id and title.
     fn message(&self, node: Node) -> String {
-        let own = self.parts.lives[node].job.as_ref().and_then(|job| job.fields.commit.clone());
+        let own = self.parts.lives[node].job.as_ref().and_then(|job| job.commit.clone());
         let own = own.filter(|message| !message.trim().is_empty());
         own.unwrap_or_else(|| {
             let item = self.parts.board.item(node);
@@ -258,7 +259,7 @@ impl Driver {
     }
 
     /// Merges the progress of these tasks on disk and ticks their boxes, and those of parents that are done with them.
-    fn land_on_disk(&mut self, nodes: &[Node]) -> Result<Result<(), Failure>, Fatal> {
+    fn land_on_disk(&mut self, nodes: &[Node]) -> Result<(), Fatal> {
         let indices: Vec<usize> = nodes.iter().map(|node| self.parts.board.entries[*node].task.index).collect();
         let now = self.progress_now(&indices);
         let tasks: Vec<Node> =
@@ -284,7 +285,7 @@ impl Driver {
                 None => {
                     let path = self.parts.list.path.to_string_lossy().into_owned();
                     self.parts.board.follow_ticks(&ticks, single, &self.parts.list.bytes, &path);
-                    return Ok(Ok(()));
+                    return Ok(());
                 }
                 Some(found) => self.adopt(found)?,
             }
@@ -331,7 +332,7 @@ impl Driver {
         let mut salvage = None;
         if let Some(tree) = &mut self.parts.tree {
             let spec = self.parts.paths.name();
-            let changes = std::mem::take(&mut self.parts.lives[node].taken.changes);
+            let changes = self.parts.lives[node].taken.take().unwrap_or_default().changes;
             let saved = match &mut tree.committer {
                 // Nothing is undone, and what is told apart against another HEAD would be taken out wrongly.
                 Some(_) if failure.code == Code::MovedHead => {
@@ -358,7 +359,7 @@ impl Driver {
             evidence: failure.evidence.clone(),
             salvage,
         };
-        self.parts.lives[node].failure = Some(failure);
+        self.parts.lives[node].failure = Some(Box::new(failure));
         self.emit(event)?;
         self.tell_in_graph(node);
         Ok(())

@@ -245,18 +245,18 @@ async fn prepare(job: Job, reporters: Reporters) -> Result<(Driver, Mailbox), Ru
             tree.settle(&sorted.persons, &sorted.nobodys, &sorted.tasks);
             for (node, record) in records.iter().enumerate() {
                 let key = &board.entries[node].task.key;
-                let life = &mut lives[node];
-                life.taken = tree.ledger.taken(key);
+                let mut taken = tree.ledger.taken(key);
                 let Some(record) = record else { continue };
                 if landed.contains(record.task.key.as_str()) {
-                    life.taken.changes = record.taken.iter().map(Change::from_wire).collect();
-                } else if seeds[node].1.passed && !tree.still_has(&life.taken.changes, &record.taken)? {
+                    taken.changes = record.taken.iter().map(Change::from_wire).collect();
+                } else if seeds[node].1.passed && !tree.still_has(&taken.changes, &record.taken)? {
                     seeds[node].1.passed = false;
                     let task = &board.entries[node].task.task;
                     let message =
                         format!("task {task} had passed, and what it did is no longer in the tree: it runs again");
                     notices.warn("work-gone", message);
                 }
+                lives[node].taken = Some(Box::new(taken));
             }
             baseline = sorted.persons.iter().map(Change::to_wire).collect::<Vec<TreeEntry>>();
             leftovers = sorted.nobodys.iter().map(Change::to_wire).collect();
@@ -360,7 +360,7 @@ fn seed_of(record: &Record, resume: Resume, max_attempts: u32, life: &mut Life, 
     };
     life.failure = record.failure.as_ref().map(|failure| {
         let code = Code::from_name(&failure.code).unwrap_or(Code::Crash);
-        Failure::new(code, failure.reason.clone()).with_evidence(failure.evidence.clone())
+        Box::new(Failure::new(code, failure.reason.clone()).with_evidence(failure.evidence.clone()))
     });
     life.progress = record.progress.join("\n");
     match resume {
@@ -373,7 +373,7 @@ fn seed_of(record: &Record, resume: Resume, max_attempts: u32, life: &mut Life, 
             life.attempt = record.attempt;
             // It could not have passed without.
             life.verified = verify;
-            life.made.clone_from(&record.made);
+            life.made = record.made.clone().map(Box::new);
         }
         Resume::Leave => {
             seed.failed = record.phase == Phase::Failed;

@@ -34,6 +34,8 @@ pub fn run(args: &RunArgs, color: Option<Color>) -> Result<u8, Error> {
     if let Some(command) = &settings.exec {
         refuse_missing_program(command)?;
     }
+    // It is read once more under the lock; two of a long list are one too many.
+    drop((list.document, list.diagnostics, planned, diagnostics));
     let output = match settings.output {
         settings::Output::Human => Output::Human,
         settings::Output::Json => Output::Json,

@@ -246,10 +246,14 @@ fn tasks(doc: &Document, plan: &Plan, run: Option<&Run>, is_work: impl Fn(usize)
     tasks
 }
 
+/// What is known of a task that passed and did not land.
+const PASSED: &str = "passed, and the run was killed before it landed; the next `spec run` lands it";
+
 /// What the newest run tells about open tasks, by key and, where a title was edited since, by label.
 #[derive(Default)]
 struct Told<'a> {
     active: HashMap<&'a str, &'a Active>,
+    passed: HashMap<&'a str, u32>,
     failed: HashMap<&'a str, &'a Failed>,
     out: HashMap<&'a str, &'a Why>,
 }
@@ -260,6 +264,10 @@ impl<'a> Told<'a> {
         for (key, active) in &run.tally.active {
             told.active.insert(&active.label, active);
             told.active.insert(key, active);
+        }
+        for (key, (label, attempt)) in &run.tally.passed {
+            told.passed.insert(label, *attempt);
+            told.passed.insert(key, *attempt);
         }
         for failed in &run.tally.failed {
             told.failed.insert(&failed.label, failed);
@@ -287,6 +295,14 @@ impl<'a> Told<'a> {
                     task.seconds = None;
                     task.reason = Some(unknown(active, phase));
                 }
+            }
+        } else if let Some(attempt) = self.passed.get(key).or_else(|| self.passed.get(label.as_str())) {
+            task.attempt = Some(*attempt);
+            if matches!(run.life, Life::GoingOn(_)) {
+                "landing".clone_into(&mut task.status);
+            } else {
+                "unknown".clone_into(&mut task.status);
+                task.reason = Some(PASSED.to_owned());
             }
         } else if let Some(failed) = self.failed.get(key).or_else(|| self.failed.get(label.as_str())) {
             "failed".clone_into(&mut task.status);
@@ -318,7 +334,6 @@ fn unknown(active: &Active, phase: &str) -> String {
         _ => String::new(),
     };
     match phase {
-        "landing" => "passed, and the run was killed before it landed; the next `spec run` lands it".to_owned(),
         "verifying" => format!("was being verified when the run was killed; the next `spec run` tells{left}"),
         _ => format!("was sent out, and the run was killed before it ended; the next `spec run` tells{left}"),
     }
