@@ -44,7 +44,10 @@ pub(super) struct Spawned {
 
 /// Ends whatever a try is running, and keeps it from starting more.
 #[derive(Clone, Default)]
-pub(super) struct Brake(Option<Arc<Mutex<(Option<Stop>, Option<Stopper>)>>>);
+pub(super) struct Brake(Option<Arc<Mutex<Slot>>>);
+
+/// Whether the brake was pulled, and what it stops.
+type Slot = (Option<Stop>, Option<Stopper>);
 
 impl Brake {
     /// The brake of a try; the default one, of no try, does nothing.

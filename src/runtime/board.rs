@@ -29,7 +29,7 @@ pub(super) struct Board {
     pub(super) plan: Plan,
     pub(super) entries: Vec<Entry>,
     /// Which task an item is, by its index now.
-    nodes: HashMap<usize, Node>,
+    nodes: Vec<Option<u32>>,
     /// How many children of a parent are not done yet.
     open_children: HashMap<usize, usize>,
     include_optional: bool,
@@ -42,7 +42,7 @@ impl Board {
             doc,
             plan,
             entries: Vec::new(),
-            nodes: HashMap::new(),
+            nodes: Vec::new(),
             open_children: HashMap::new(),
             include_optional: settings.include_optional,
         };
@@ -57,7 +57,14 @@ impl Board {
 
     /// The task that an item is.
     pub(super) fn node(&self, index: usize) -> Option<Node> {
-        self.nodes.get(&index).copied()
+        self.nodes.get(index).copied().flatten().map(|node| node as Node)
+    }
+
+    fn place(&mut self, index: usize, node: Node) {
+        if self.nodes.len() <= index {
+            self.nodes.resize(self.doc.items.len().max(index + 1), None);
+        }
+        self.nodes[index] = u32::try_from(node).ok();
     }
 
     /// What an item is called.
@@ -77,8 +84,8 @@ impl Board {
             self.plan.open.iter().copied().chain(parents.iter().map(|(index, _)| *index)).collect();
         listed.sort_unstable();
         for index in &listed {
-            if !self.nodes.contains_key(index) {
-                self.nodes.insert(*index, self.entries.len());
+            if self.node(*index).is_none() {
+                self.place(*index, self.entries.len());
                 let title = self.doc.items[*index].title.clone();
                 self.entries.push(Entry { task: self.task_ref(*index), title, gone: false });
             }
@@ -86,28 +93,29 @@ impl Board {
         let mut needs: HashMap<usize, Vec<Need>> = HashMap::new();
         for edge in &self.plan.edges {
             let open = self.plan.open.binary_search(&edge.from).is_ok();
-            if let (true, Some(&node)) = (open, self.nodes.get(&edge.from)) {
+            if let (true, Some(node)) = (open, self.node(edge.from)) {
                 needs.entry(edge.to).or_default().push(Need { node, blocks: edge.reason.blocks() });
             }
         }
         for (parent, children) in &parents {
-            let needed = children.iter().filter_map(|child| self.nodes.get(child));
-            needs.insert(*parent, needed.map(|&node| Need { node, blocks: true }).collect());
+            let needed = children.iter().filter_map(|child| self.node(*child));
+            needs.insert(*parent, needed.map(|node| Need { node, blocks: true }).collect());
         }
         let specs = listed
             .iter()
-            .map(|index| (self.nodes[index], spec(&self.doc.items[*index], *index, needs.remove(index), settings)))
+            .filter_map(|index| Some((self.node(*index)?, *index)))
+            .map(|(node, index)| (node, spec(&self.doc.items[index], index, needs.remove(&index), settings)))
             .collect();
         Replan { stages: self.stages(&parents), specs, done: BTreeSet::new() }
     }
 
     /// The plan's steps, each with the parents behind it whose last task is in it.
     fn stages(&self, parents: &[(usize, Vec<usize>)]) -> Vec<Stage> {
-        let node = |index: &usize| self.nodes[index];
+        let node = |index: &usize| self.node(*index);
         if self.plan.mode == Mode::Graph {
             let mut all: Vec<usize> = self.plan.open.iter().copied().chain(parents.iter().map(|(at, _)| *at)).collect();
             all.sort_unstable();
-            return vec![Stage { number: 1, nodes: all.iter().map(node).collect() }];
+            return vec![Stage { number: 1, nodes: all.iter().filter_map(node).collect() }];
         }
         let mut after: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
         let step_of: HashMap<usize, usize> = self
@@ -127,11 +135,11 @@ impl Board {
         }
         let check = |at: Option<usize>| -> Vec<Stage> {
             let parents = after.get(&at).into_iter().flatten();
-            parents.map(|parent| Stage { number: 0, nodes: vec![node(parent)] }).collect()
+            parents.map(|parent| Stage { number: 0, nodes: node(parent).into_iter().collect() }).collect()
         };
         let mut stages = check(None);
         for (at, step) in self.plan.steps.iter().enumerate() {
-            stages.push(Stage { number: step.number, nodes: step.tasks.iter().map(node).collect() });
+            stages.push(Stage { number: step.number, nodes: step.tasks.iter().filter_map(node).collect() });
             stages.extend(check(Some(at)));
         }
         stages
@@ -249,7 +257,7 @@ impl Board {
             }
             match places[old] {
                 Some(index) => {
-                    self.nodes.insert(index, node);
+                    self.place(index, node);
                     let task = TaskRef { key: self.entries[node].task.key.clone(), ..self.task_ref(index) };
                     self.entries[node].task = task;
                     self.entries[node].title.clone_from(&self.doc.items[index].title);

@@ -9,7 +9,7 @@
 //! and only where something outside is to be believed after a power cut: before a box is ticked and before a branch
 //! moves (`docs/design/001-what-is-synced-when.md`). The store can fail a run, reporters cannot.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -177,8 +177,6 @@ pub(super) struct Driver {
     fatal: Option<String>,
     finish: Option<Finish>,
     pub(super) summary: Summary,
-    /// Measured time by index, for the bound.
-    weights: HashMap<usize, f64>,
     state_dirty: bool,
     state_written: Option<Instant>,
     state_cost: Duration,
@@ -210,7 +208,6 @@ impl Driver {
             fatal: None,
             finish: None,
             summary: Summary::default(),
-            weights: HashMap::new(),
             state_dirty: true,
             state_written: None,
             state_cost: Duration::ZERO,
@@ -794,7 +791,6 @@ impl Driver {
         let seconds = life.started.take().map_or(0.0, |started| (clock::now() - started).as_secs_f64());
         life.seconds += seconds;
         self.summary.work_seconds += seconds;
-        *self.weights.entry(self.parts.board.entries[node].task.index).or_default() += seconds;
         seconds
     }
 
@@ -1177,7 +1173,9 @@ impl Driver {
         summary.pending.extend(labels(&[Phase::Passed, Phase::Landing]));
         summary.wall_seconds = (clock::now() - self.parts.started).as_secs_f64();
         summary.speedup = if summary.wall_seconds > 0.0 { summary.work_seconds / summary.wall_seconds } else { 0.0 };
-        let bound = plan::bound(&self.parts.board.plan, |index| self.weights.get(&index).copied().unwrap_or_default());
+        let bound = plan::bound(&self.parts.board.plan, |index| {
+            self.parts.board.node(index).map_or(0.0, |node| self.parts.lives[node].seconds)
+        });
         summary.bound_seconds = bound.bound;
         if let Some(tree) = &self.parts.tree {
             let mut paths: Vec<String> = tree
@@ -1194,6 +1192,16 @@ impl Driver {
             && let Err(error) = committer.close()
         {
             self.notice("warning", "hooks-tree", &error.to_string());
+        }
+        if let Some(Finish::Deadlock(waiting)) = &self.finish {
+            let board = &self.parts.board;
+            let lines: Vec<String> = waiting
+                .iter()
+                .map(|(node, on)| {
+                    format!("{} waits for {}", board.labels(&[*node]).concat(), board.labels(on).join(", "))
+                })
+                .collect();
+            self.notice("warning", "deadlock", &format!("nothing can start any more: {}", lines.join("; ")));
         }
         let (exit, outcome) = self.verdict(&summary);
         if exit == exit::DONE && tasks == done && tasks > 0 && self.nothing_open() {

@@ -45,6 +45,8 @@ pub struct Job {
     pub settings: RunSettings,
     /// With what.
     pub shell: Shell,
+    /// The list as it was read before the lock was held, and its plan: they do where it is still the same.
+    pub read: Option<(Document, plan::Plan)>,
 }
 
 /// Why a run did not begin. Nothing was changed.
@@ -107,8 +109,11 @@ pub fn run(job: Job, reporters: Reporters) -> Result<u8, RunError> {
 }
 
 /// The list as it is now, and its plan; an error where it cannot be run.
-fn read(job: &Job) -> Result<(Vec<u8>, Document, plan::Plan), RunError> {
+fn read(job: &Job, before: Option<(Document, plan::Plan)>) -> Result<(Vec<u8>, Document, plan::Plan), RunError> {
     let bytes = crate::store::fs::read_if_exists(&job.list)?.unwrap_or_default();
+    if let Some((doc, plan)) = before.filter(|(doc, _)| *doc.source == bytes[..]) {
+        return Ok((bytes, doc, plan));
+    }
     let (doc, mut found) = document::parse(bytes.clone(), &job.list.to_string_lossy());
     let (plan, more) = plan::build(&doc, &job.settings.plan_options());
     found.extend(more);
@@ -140,7 +145,7 @@ impl Notices {
     }
 }
 
-async fn prepare(job: Job, reporters: Reporters) -> Result<(Driver, Mailbox), RunError> {
+async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox), RunError> {
     let started = clock::now();
     let mut notices = Notices::default();
     if let Err(error) = tree::become_subreaper() {
@@ -189,7 +194,8 @@ async fn prepare(job: Job, reporters: Reporters) -> Result<(Driver, Mailbox), Ru
         sweep_temp_files(folder)?;
     }
     // From here on the list is what counts: nobody else of ours writes to it any more.
-    let (bytes, doc, plan) = read(&job)?;
+    let known = job.read.take();
+    let (bytes, doc, plan) = read(&job, known)?;
     let (state_file, taken) = StateFile::take(&paths)?;
     if let (Some(problem), Some(kept)) = (&taken.problem, &taken.kept) {
         let what = match problem {

@@ -34,8 +34,6 @@ pub fn run(args: &RunArgs, color: Option<Color>) -> Result<u8, Error> {
     if let Some(command) = &settings.exec {
         refuse_missing_program(command)?;
     }
-    // It is read once more under the lock; two of a long list are one too many.
-    drop((list.document, list.diagnostics, planned, diagnostics));
     let output = match settings.output {
         settings::Output::Human => Output::Human,
         settings::Output::Json => Output::Json,
@@ -46,7 +44,8 @@ pub fn run(args: &RunArgs, color: Option<Color>) -> Result<u8, Error> {
         Color::Never => anstream::ColorChoice::Never,
     };
     let reporters = Reporters::new(&ReportSettings::detect(output, color, settings.verbosity));
-    prepare::run(Job { list: list.path, shown, settings, shell }, reporters).map_err(|error| explain(&error))
+    let job = Job { list: list.path, shown, settings, shell, read: Some((list.document, planned)) };
+    prepare::run(job, reporters).map_err(|error| explain(&error))
 }
 
 /// What a run that did not begin says, and which exit code that is.
