@@ -477,7 +477,7 @@ impl Sorted {
             }
             // One task went on from where another had ended: to each its own part.
             let mut last = change.old.clone();
-            for (record, step) in in_turn(taken.remove(path).unwrap_or_default(), &change.old) {
+            for (record, step) in in_turn(taken.remove(path).unwrap_or_default(), change.old.as_ref()) {
                 last.clone_from(&step.new);
                 sorted.tasks.entry(key_now(&record.task.key)).or_default().push(step);
             }
@@ -511,12 +511,12 @@ impl Sorted {
 
 /// Of the changes that tasks made to a path, those that lead on from this content, in turn. What a task that failed had
 /// made may have been taken out again, so it comes last.
-fn in_turn<'a>(mut steps: Vec<(&'a Record, Change)>, from: &Option<Blob>) -> Vec<(&'a Record, Change)> {
+fn in_turn<'a>(mut steps: Vec<(&'a Record, Change)>, from: Option<&Blob>) -> Vec<(&'a Record, Change)> {
     steps.sort_by_key(|(record, _)| record.phase == Phase::Failed);
     let mut in_turn: Vec<(&Record, Change)> = Vec::new();
     loop {
-        let last = in_turn.last().map_or(from, |(_, step)| &step.new);
-        let Some(next) = steps.iter().position(|(_, step)| step.old == *last) else { return in_turn };
+        let last = in_turn.last().map_or(from, |(_, step)| step.new.as_ref());
+        let Some(next) = steps.iter().position(|(_, step)| step.old.as_ref() == last) else { return in_turn };
         in_turn.push(steps.remove(next));
     }
 }
