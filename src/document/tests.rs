@@ -404,7 +404,8 @@ mod role {
         assert_eq!(roles("- [ ] 1. a\n  - [ ] 1.1 b\n  - [ ] 1.2 c\n"), [Parent, Task, Task]);
         assert_eq!(roles("- [ ] 1. a\n- [ ] 1.1 b\n- [ ] 1.2 c\n- [ ] 2. d\n"), [Parent, Task, Task, Task]);
         assert_eq!(read("- [ ] 1. a\n- [ ] 1.1 b\n").items[1].parent, Some(0));
-        assert_eq!(roles("- [ ] 1.3 a\n- [ ] 1.3.1 [FIX 1.3] b\n"), [Task, Task], "fix tasks make no parent");
+        assert_eq!(roles("- [ ] 1.3 a\n- [ ] 1.3.1 b\n"), [Task, Task], "longer ids say nothing");
+        assert_eq!(roles("- [ ] 1. a\n- [ ] 1.1 [FIX 1] b\n"), [Task, Task], "fix tasks make no parent");
         assert_eq!(roles("- [ ] 1.10 a\n- [ ] 1. b\n- [ ] 10.1 c\n"), [Task, Task, Task]);
     }
 
