@@ -68,8 +68,9 @@ pub(super) fn resolve(scan: &Scan<'_>, items: &mut [Item], headings: &[Heading],
     let mut names = Names::new(items, headings, scan.text.len());
     let mut found: Vec<(usize, Dependency)> = Vec::new();
     for (index, range) in wanted {
+        let mut section = None;
         for (part, span) in parts(&scan.text, range) {
-            match names.resolve(part, index) {
+            match names.resolve(part, index, &mut section) {
                 Part::Items(items) => found.push((index, Dependency { text: part.to_owned(), items, span })),
                 Part::Unknown => {
                     found.push((index, Dependency { text: part.to_owned(), items: Vec::new(), span: span.clone() }));
@@ -81,9 +82,12 @@ pub(super) fn resolve(scan: &Scan<'_>, items: &mut [Item], headings: &[Heading],
         }
     }
     for (tasks, range) in sections {
+        let mut section = None;
+        let in_front = range.start < scan.front_matter.end;
         for (part, span) in parts(&scan.text, range) {
-            let exact = ids::token(part).is_some_and(|token| token == part);
-            match names.resolve(part, tasks.start) {
+            // What is said of a section is often prose; a work package is always meant.
+            let package = part.starts_with("WP") && ids::token(part).is_some_and(|token| token == part);
+            match names.resolve(part, tasks.start, &mut section) {
                 Part::Items(of) => {
                     // A section that contains what it depends on does not mean itself.
                     let of: Vec<usize> = of.into_iter().filter(|index| !tasks.contains(index)).collect();
@@ -95,7 +99,9 @@ pub(super) fn resolve(scan: &Scan<'_>, items: &mut [Item], headings: &[Heading],
                             .push((index, Dependency { text: part.to_owned(), items: of.clone(), span: span.clone() }));
                     }
                 }
-                Part::Unknown if exact => diagnostics.push(unknown(part, span)),
+                // Front matter speaks of the files beside this one, too.
+                Part::Unknown | Part::Unclear if in_front => {}
+                Part::Unknown if package => diagnostics.push(unknown(part, span)),
                 Part::Unknown | Part::Unclear => diagnostics.push(unclear(part, span)),
                 Part::Nothing => {}
             }
@@ -162,14 +168,19 @@ impl<'a> Names<'a> {
         self.by_id.get(&ids::same(id)).copied()
     }
 
-    /// What one part means, written on the item `index`.
-    fn resolve(&mut self, part: &str, index: usize) -> Part {
-        let lower = part.to_lowercase();
+    /// What one part means, written on the item `index`. `section` is the word of the part before (`Phases 1, 2`).
+    fn resolve(&mut self, part: &str, index: usize, section: &mut Option<&'static str>) -> Part {
+        let lower = match *section {
+            Some(word) if part.bytes().all(|byte| byte.is_ascii_digit()) => format!("{word} {part}"),
+            _ => part.to_lowercase(),
+        };
+        *section = section_word(&lower);
         if is_none(part) || lower.starts_with("no dependenc") || lower.is_empty() {
             return Part::Nothing;
         }
-        if let Some(section) = section_name(&lower).and_then(|name| self.sections.get(&name)) {
-            return self.tasks(tasks_under(self.items, self.headings, *section).collect());
+        if let Some(name) = section_name(&lower) {
+            let section = self.sections.get(&name).copied();
+            return section.map_or(Part::Unclear, |section| self.section(section));
         }
         if lower.starts_with("all previous") || lower.starts_with("all above") {
             let before: Vec<usize> = (0..index).filter(|&before| self.items[before].role != Role::Note).collect();
@@ -194,8 +205,8 @@ impl<'a> Names<'a> {
                 None => self.tasks(vec![index]),
             };
         }
-        if let Some(section) = self.sections.get(&ids::same(token)) {
-            return self.tasks(tasks_under(self.items, self.headings, *section).collect());
+        if let Some(&section) = self.sections.get(&ids::same(token)) {
+            return self.section(section);
         }
         if let Some(group) = token.strip_suffix(".x").or_else(|| token.strip_suffix(".X")) {
             let begins = |item: &Item| {
@@ -214,11 +225,15 @@ impl<'a> Names<'a> {
         }
     }
 
+    fn section(&mut self, heading: usize) -> Part {
+        self.tasks(tasks_under(self.items, self.headings, heading).collect())
+    }
+
     fn tasks(&mut self, items: Vec<usize>) -> Part {
         if self.spend(items.len()) { Part::Items(items) } else { Part::Nothing }
     }
 
-    /// The ids between two that differ in their last number only.
+    /// The ids, or work packages, between two that differ in their last number only.
     fn range(&mut self, start: &str, end: &str) -> Part {
         let split = |id: &str| {
             let digits = id.len() - id.trim_end_matches(|c: char| c.is_ascii_digit()).len();
@@ -230,10 +245,19 @@ impl<'a> Names<'a> {
         if !alike || from > to || to - from > 500 || !self.spend(to - from) {
             return Part::Unknown;
         }
-        let members: Vec<usize> = (from..=to).filter_map(|number| self.item(&format!("{stem}{number}"))).collect();
-        // A range may have gaps, but its ends are named outright.
-        let ends = self.item(start).is_some() && self.item(&format!("{stem}{to}")).is_some();
-        if ends { Part::Items(members) } else { Part::Unknown }
+        let mut members = Vec::new();
+        for number in from..=to {
+            let id = format!("{stem}{number}");
+            if let Some(item) = self.item(&id) {
+                members.push(item);
+            } else if let Some(&section) = self.sections.get(&ids::same(&id)) {
+                members.extend(tasks_under(self.items, self.headings, section));
+            } else if number == from || number == to {
+                // A range may have gaps, but its ends are named outright.
+                return Part::Unknown;
+            }
+        }
+        self.tasks(members)
     }
 }
 
@@ -252,16 +276,26 @@ fn section_names(heading: &str) -> Vec<String> {
         names.extend(ids::token(&heading[at..]).map(ids::same));
     }
     names.extend(section_name(&lower));
+    if let Some(number) = lower.strip_prefix("work package ").and_then(ids::token) {
+        names.push(ids::same(&format!("WP{number}")));
+    }
     if let Some(found) = ids::read(heading).filter(|found| found.id.bytes().all(|byte| byte.is_ascii_digit())) {
         names.push(format!("section {}", ids::same(found.id)));
     }
     names
 }
 
+/// The word that a section, or several (`phases 1, 2`), is called by.
+fn section_word(lower: &str) -> Option<&'static str> {
+    let behind = |word: &str| lower.strip_prefix(word).map(|rest| rest.strip_prefix('s').unwrap_or(rest));
+    SECTIONS.iter().find(|word| behind(word).is_some_and(|rest| rest.starts_with(' '))).copied()
+}
+
 /// `phase 2` of `phase 2: make it work`, without leading zeros.
 fn section_name(lower: &str) -> Option<String> {
-    let word = SECTIONS.iter().find(|word| lower.strip_prefix(**word).is_some_and(|rest| rest.starts_with(' ')))?;
-    let number = lower[word.len()..].trim_start();
+    let word = section_word(lower)?;
+    let rest = &lower[word.len()..];
+    let number = rest.strip_prefix('s').unwrap_or(rest).trim_start();
     let len = number.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
     let number = number[..len].trim_end_matches('.');
     (!number.is_empty()).then(|| format!("{word} {}", ids::same(number)))

@@ -94,7 +94,7 @@ pub(super) fn read(line: &str) -> Option<Label<'_>> {
         (before, mark.len() * marks + colon + colon_len, (!closes).then_some(mark))
     };
     // `**L: value**` in bold is a sentence in bold, not a field, unless the name is known.
-    let written = name.trim();
+    let written = name.trim().trim_matches('_');
     if written.is_empty() || written.contains(['*', '`', '[', '|', '<', '\n']) {
         return None;
     }
@@ -171,6 +171,7 @@ mod tests {
             ("_DependsOn: [1.1]_", "Depends", "[1.1]_"),
             ("**Rollback**: x", "Rollback", "x"),
             ("**Verify**:", "Verify", ""),
+            ("**_Leverage**: x", "Leverage", "x"),
         ] {
             let label = read(line).unwrap_or_else(|| panic!("{line}"));
             assert_eq!((&*label.name, &line[label.len..]), (name, rest), "{line}");

@@ -595,6 +595,13 @@ mod dependencies {
         assert_eq!(depends(list, 2), [0, 1]);
         assert_eq!(depends(list, 3), [0, 1, 2]);
         assert!(depends(list, 0).is_empty());
+        assert_eq!(depends(&list.replace("WP01, WP02 (all", "WP01-WP02 (all"), 3), [0, 1, 2]);
+        assert_eq!(depends(&list.replace("## WP0", "## Work Package 0"), 3), [0, 1, 2]);
+        let groups = "## Task Group 1\n- [ ] a\n## Task Group 2\n- [ ] b\n## Task Group 3\n**Dependencies:** Task Groups 1, 2\n- [ ] c\n";
+        assert_eq!(depends(groups, 2), [0, 1]);
+        assert_eq!(codes_of("## A\n**Dependencies**: SPEC-004, US2\n- [ ] 1.1 a\n"), ["dependency-unclear"; 2]);
+        assert_eq!(codes_of("## WP02\n**Dependencies**: WP01\n- [ ] T001 a\n"), ["unknown-dependency"]);
+        assert!(codes_of("---\ndependencies: [\"WP01\"]\n---\n- [ ] T001 a\n").is_empty());
         assert!(depends("# Tasks\n\n**Dependencies**: T001\n\n- [ ] T001 a\n- [ ] T002 b\n", 1).is_empty());
     }
 
