@@ -114,7 +114,7 @@ fn named(file: &Path) -> Result<PathBuf, Error> {
         Ok(_) => Ok(file.to_path_buf()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if let Ok(to) = fs::read_link(file) {
-                return Err(Error::usage(format_args!("{shown}: a link to {}, which is not there", to.display())));
+                return Err(dangling(file, &to));
             }
             one_of(specs_named(file), file)?.ok_or_else(|| {
                 Error::usage(format_args!("{shown}: no such task list, folder or spec"))
@@ -216,12 +216,17 @@ pub fn read(path: &Path) -> Result<Arc<[u8]>, Error> {
             Error::usage(format_args!("{shown}: not a regular file")).hint("give a markdown file with checkboxes")
         );
     }
+    let too_large = || {
+        Error::usage(format_args!("{shown}: larger than {} MB", LIMIT / 1024 / 1024))
+            .hint("give a task list, or split it: no list needs to be that large")
+    };
+    if about.len() > LIMIT {
+        return Err(too_large());
+    }
     let mut source = Vec::new();
     fs::File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut source)).map_err(wrong)?;
     if source.len() as u64 > LIMIT {
-        return Err(
-            Error::usage(format_args!("{shown}: larger than {} MB", LIMIT / 1024 / 1024)).hint("split the list")
-        );
+        return Err(too_large());
     }
     if source.is_empty() {
         return Err(Error::usage(format_args!("{shown}: the file is empty"))
@@ -235,14 +240,24 @@ pub fn read(path: &Path) -> Result<Arc<[u8]>, Error> {
     Ok(source.into())
 }
 
+fn dangling(path: &Path, to: &Path) -> Error {
+    Error::usage(format_args!("{}: a link to {}, which is not there", path.display(), to.display()))
+        .hint("give the task list itself, or mend the link")
+}
+
 fn unreadable(path: &Path, error: &io::Error) -> Error {
     let shown = path.display();
     match error.kind() {
         io::ErrorKind::NotFound => match fs::read_link(path) {
-            Ok(to) => Error::usage(format_args!("{shown}: a link to {}, which is not there", to.display())),
+            Ok(to) => dangling(path, &to),
             Err(_) => Error::usage(format_args!("{shown}: no such file")),
         },
-        io::ErrorKind::PermissionDenied => Error::usage(format_args!("{shown}: no permission to read it")),
+        io::ErrorKind::PermissionDenied => Error::usage(format_args!("{shown}: no permission to read it"))
+            .hint("make it readable, for example with `chmod u+r`"),
+        _ if error.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32) => {
+            Error::usage(format_args!("{shown}: a link that leads back to itself"))
+                .hint("give the task list itself, or mend the link")
+        }
         _ => Error::usage(format_args!("cannot read {shown}: {error}")),
     }
 }

@@ -160,12 +160,14 @@ fn links_that_lead_nowhere() {
     std::os::unix::fs::symlink("gone.md", env.path("broken.md")).expect("a link");
     assert_snapshot!(refused(&env, "a.md"), @r#"
     --- stderr ---
-    error: cannot read a.md: Too many levels of symbolic links (os error 40)
+    error: a.md: a link that leads back to itself
+    hint: give the task list itself, or mend the link
     [exit code: 2]
     "#);
     assert_snapshot!(refused(&env, "broken.md"), @r#"
     --- stderr ---
     error: broken.md: a link to gone.md, which is not there
+    hint: give the task list itself, or mend the link
     [exit code: 2]
     "#);
 }
@@ -179,7 +181,7 @@ fn a_file_that_is_too_large_is_not_read() {
     assert_snapshot!(refused(&env, "huge.md"), @r#"
     --- stderr ---
     error: huge.md: larger than 256 MB
-    hint: split the list
+    hint: give a task list, or split it: no list needs to be that large
     [exit code: 2]
     "#);
 }
