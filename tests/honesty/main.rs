@@ -6,8 +6,12 @@
 mod env;
 mod world;
 
+mod acceptance;
+mod corpus;
+mod coverage;
 mod gates;
 mod heads;
+mod input;
 mod options;
 mod processes;
 mod said;

@@ -180,7 +180,7 @@ impl World {
 /// Every file below a folder with its bytes; links by where they lead.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let read = |path: PathBuf| {
-        let small = path.symlink_metadata().is_ok_and(|found| found.len() < 1 << 20);
+        let small = path.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() < 1 << 20);
         let bytes = match std::fs::read_link(&path) {
             Ok(to) => to.into_os_string().into_encoded_bytes(),
             Err(_) if small => std::fs::read(&path).unwrap_or_default(),
