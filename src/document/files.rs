@@ -134,22 +134,30 @@ fn push(path: &str, mode: Mode, entries: &mut Vec<FileEntry>) {
 /// Paths in a title, in code spans or bare with a `/` in them.
 pub(super) fn in_title(title: &str) -> Vec<String> {
     let mut paths: Vec<String> = Vec::new();
-    if memchr::memchr2(b'/', b'`', title.as_bytes()).is_none() {
-        return paths;
-    }
-    for piece in pieces(title) {
-        let found = match piece {
-            Piece::Word(word) if word.contains('/') => {
-                path(word.trim_end_matches(['.', ':', ')'])).filter(|path| has_ending(path))
-            }
-            Piece::Code(code) => path(code).filter(|path| has_ending(path) || code.ends_with('/')),
-            _ => None,
-        };
+    let mut add = |found: Option<String>| {
         if let Some(path) = found {
             paths.extend(expand(&path).into_iter().map(Cow::into_owned));
         }
+    };
+    if memchr::memchr(b'`', title.as_bytes()).is_some() {
+        for piece in pieces(title) {
+            match piece {
+                Piece::Word(word) => add(word_in_title(word)),
+                Piece::Code(code) => add(path(code).filter(|path| has_ending(path) || code.ends_with('/'))),
+                Piece::Note(_) | Piece::Comma => {}
+            }
+        }
+    } else if memchr::memchr(b'/', title.as_bytes()).is_some() {
+        for word in title.split_ascii_whitespace() {
+            word.split([',', ';']).for_each(|word| add(word_in_title(word)));
+        }
     }
     paths
+}
+
+fn word_in_title(word: &str) -> Option<String> {
+    memchr::memchr(b'/', word.as_bytes())?;
+    path(word.trim_start_matches('(').trim_end_matches(['.', ':', ')'])).filter(|path| has_ending(path))
 }
 
 fn pieces(line: &str) -> Vec<Piece<'_>> {
@@ -228,7 +236,9 @@ fn path(text: &str) -> Option<String> {
     let text = if text.contains("://") { return None } else { text.split([':', '#']).next()? };
     let path = if text.contains('\\') { Cow::Owned(text.replace('\\', "/")) } else { Cow::Borrowed(text) };
     let path = path.strip_prefix("./").unwrap_or(&path).trim_end_matches('/');
-    let allowed = |c: char| c.is_alphanumeric() || "._-/*?[]{},()@+~!=$&%".contains(c);
+    let allowed = |c: char| {
+        c.is_alphanumeric() || c.is_ascii_punctuation() && !matches!(c, '"' | '\'' | '`' | '<' | '>' | '|' | ';' | '^')
+    };
     let shaped = !path.is_empty()
         && path.chars().all(allowed)
         && !path.starts_with(['/', '-', '~', '$', '@', '=', '!', '('])
