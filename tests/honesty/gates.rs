@@ -314,3 +314,17 @@ fn a_persons_change_in_the_way_is_a_conflict() {
     assert!(!world.ticked("1.1") && world.tries("1.2") == 0);
     assert_eq!(world.env.read("shared.txt"), "first, by a person\ntask\n", "nothing of theirs is lost");
 }
+
+#[test]
+fn a_conflict_beats_a_failure() {
+    let world = World::new(
+        "- [ ] 1.1 [P] Fails\n  - **Do**: exit 3\n  - **Files**: a.txt\n\
+         - [ ] 1.2 [P] In the way\n  - **Do**: echo task >> shared.txt\n  - **Files**: shared.txt\n",
+    );
+    world.env.write("shared.txt", "first\n");
+    world.commit("chore: shared");
+    world.env.write("shared.txt", "first, by a person\n");
+    let output = world.run(["--allow-dirty"]);
+    assert_eq!(output.code, 4, "{output}");
+    assert!(signal_of(&output.stdout, "TASK_FAILED", "1.1").is_some(), "{output}");
+}
