@@ -152,6 +152,16 @@ async fn end(mut find: impl FnMut() -> Vec<Process>, settle: Duration, grace: Du
         process.signal(Signal::SIGTERM);
         process.signal(Signal::SIGCONT);
     }
+    // A process that is just ending may not be found by what tells whose it is: those that were told are followed by id.
+    let known = left.clone();
+    let mut find = move || {
+        let mut found = find();
+        let lingering = known.iter().filter(|process| os::lingers(process));
+        let more: Vec<Process> =
+            lingering.filter(|process| !found.iter().any(|other| other.pid == process.pid)).copied().collect();
+        found.extend(more);
+        found
+    };
     if !gone(&mut find, grace).await {
         freeze_and_kill(&mut find);
         let still = || {
@@ -290,6 +300,15 @@ mod os {
         (orphans, reaped)
     }
 
+    /// Whether a process seen before is still there; one that is dead and ours is reaped.
+    pub(super) fn lingers(process: &Process) -> bool {
+        let Some(now) = stat(process.pid).filter(|now| now.start == process.start) else { return false };
+        if now.zombie && now.parent == getpid().as_raw() {
+            reap(now.pid);
+        }
+        !now.zombie
+    }
+
     fn reap(pid: i32) -> bool {
         let status = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
         matches!(status, Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)))
@@ -425,6 +444,11 @@ mod os {
             Process { pid: -tree.leader, start: 0, group: tree.leader, session: 0, parent: 0, zombie: false, cpu: 0 };
         let alive = kill(Pid::from_raw(group.pid), None).is_ok();
         if alive { vec![group] } else { Vec::new() }
+    }
+
+    /// The group as one is asked again.
+    pub(super) fn lingers(_: &Process) -> bool {
+        false
     }
 
     /// The environment of others cannot be read.
