@@ -217,7 +217,7 @@ fn kill_until_done(kind: Kind, random: &mut Random, most: usize, wanted: &BTreeM
                 Moment::Age(age) => {
                     let mut over = false;
                     while !over && run.age() < age {
-                        std::thread::sleep(Duration::from_micros(500));
+                        std::thread::sleep(Duration::from_micros(500)); // tidy: a poll of the journal
                         over = run.is_over();
                     }
                     !over
@@ -226,7 +226,7 @@ fn kill_until_done(kind: Kind, random: &mut Random, most: usize, wanted: &BTreeM
                     let wanted = format!("\"type\":\"{record}\"");
                     let there = |journal: &[u8]| String::from_utf8_lossy(journal).matches(&wanted).count() >= nth;
                     let hit = run.comes_to(there);
-                    std::thread::sleep(delay);
+                    std::thread::sleep(delay); // tidy: the moment of the kill
                     hit
                 }
             };

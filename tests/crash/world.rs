@@ -266,7 +266,7 @@ impl World {
         let began = Instant::now();
         while !so() {
             assert!(began.elapsed() < PATIENCE, "it never came to be that {what}\n{}", self.said());
-            std::thread::sleep(Duration::from_micros(500));
+            std::thread::sleep(Duration::from_micros(500)); // tidy: a poll
         }
     }
 
@@ -322,7 +322,7 @@ impl Running<'_> {
                 return false;
             }
             assert!(self.began.elapsed() < PATIENCE, "the run hangs\n{}", self.world.said());
-            std::thread::sleep(Duration::from_micros(200));
+            std::thread::sleep(Duration::from_micros(200)); // tidy: a poll
         }
     }
 
