@@ -174,7 +174,8 @@ pub(super) struct Driver {
     told_seq: u64,
     /// The list is not the one that was planned.
     pub(super) list_changed: bool,
-    fatal: Option<String>,
+    /// Why the run cannot go on.
+    fatal: Option<Fatal>,
     finish: Option<Finish>,
     pub(super) summary: Summary,
     state_dirty: bool,
@@ -271,6 +272,10 @@ impl Driver {
                 _ = frames.tick() => self.frame(),
             }
             self.turn();
+            if let (Some(fatal), None, true) = (&self.fatal, &self.finish, self.workers.is_empty()) {
+                // What failed may be just what the engine still waits to be told.
+                self.finish = Some(Finish::Halted(fatal.halt));
+            }
         }
         match killed {
             Some(code) => self.kill(code).await,
@@ -297,11 +302,11 @@ impl Driver {
     }
 
     pub(super) fn give_up(&mut self, fatal: Fatal) {
+        self.told.push_back(Told::Halt(fatal.halt));
         if self.fatal.is_none() {
             self.notice("warning", "stopped", &fatal.message);
-            self.fatal = Some(fatal.message);
+            self.fatal = Some(fatal);
         }
-        self.told.push_back(Told::Halt(fatal.halt));
     }
 
     fn now(&self) -> Millis {
@@ -1213,11 +1218,11 @@ impl Driver {
         let complete = Event::RunComplete { exit, outcome: outcome.to_owned(), summary };
         let written = self.emit(complete).and_then(|()| self.parts.journal.sync());
         if let Err(error) = written {
-            self.fatal.get_or_insert(error.to_string());
+            self.fatal.get_or_insert(error.into());
         }
         let Parts { state_file, mut reporters, locks, .. } = self.parts;
         if let Err(error) = state_file.finish(&state) {
-            self.fatal.get_or_insert(error.to_string());
+            self.fatal.get_or_insert(error.into());
         }
         reporters.finish();
         drop(locks);

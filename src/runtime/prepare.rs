@@ -30,7 +30,7 @@ use crate::store::lock::{self, LockError, SpecLock};
 use crate::store::paths::SpecPaths;
 use crate::store::progress;
 use crate::store::recovery::{self, LastRun, Phase, Record, Recovered, Resume};
-use crate::store::state::{Problem, StateError, StateFile};
+use crate::store::state::{self, Problem, StateError, StateFile};
 
 /// How long what a killed run left behind gets to end by itself.
 const SWEEP_GRACE: Duration = Duration::from_secs(2);
@@ -143,6 +143,11 @@ impl Notices {
     fn info(&mut self, code: &'static str, message: impl Into<String>) {
         self.0.push(("info", code, message.into()));
     }
+    fn ended(&mut self, processes: usize) {
+        if processes > 0 {
+            self.warn("processes-ended", format!("{processes} processes of the run that was killed were ended"));
+        }
+    }
 }
 
 async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox), RunError> {
@@ -179,6 +184,11 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     }
     let before = found.recovered;
     let cut_off = before.last.as_ref().filter(|last| last.outcome.is_none());
+    // Where its journal is lost, the state file still names the run that was killed.
+    let in_state = state::load(&paths)?.0.and_then(|state| state.run).map(|run| run.id);
+    if let Some(id) = in_state.filter(|id| before.last.as_ref().is_none_or(|last| last.id != *id)) {
+        notices.ended(tree::sweep(&id, SWEEP_GRACE).await);
+    }
     if let Some(last) = cut_off {
         end_what_is_left(last, &before, &mut notices).await;
         let here = last.host == lock::host_name();
@@ -331,9 +341,7 @@ async fn end_what_is_left(last: &LastRun, before: &Recovered, notices: &mut Noti
     for run in runs {
         ended += tree::sweep(run, SWEEP_GRACE).await;
     }
-    if ended > 0 {
-        notices.warn("processes-ended", format!("{ended} processes of the run that was killed were ended"));
-    }
+    notices.ended(ended);
 }
 
 /// What an earlier run's journal has of each task: by key, and where its text was edited by its id alone.
