@@ -291,11 +291,11 @@ fn look_at_the_end(world: &World, before: &[u8], wanted: &BTreeMap<String, Strin
     assert_eq!(state["phase"], "completed");
 
     // Tries go on counting: no number comes twice.
-    let mut last: BTreeMap<String, u32> = BTreeMap::new();
+    let mut tries: BTreeMap<String, u32> = BTreeMap::new();
     for line in world.log() {
         let [_, id, attempt] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
         let attempt: u32 = attempt.parse().unwrap();
-        let before = last.insert(id.to_owned(), attempt).unwrap_or_default();
+        let before = tries.insert(id.to_owned(), attempt).unwrap_or_default();
         assert!(attempt > before, "{id}: {attempt} after {before}");
     }
 
@@ -361,6 +361,7 @@ fn what_two_tasks_did_to_one_file_is_told_apart_after_a_kill() {
 }
 
 /// So many kills, in as many lists as it takes.
+#[expect(clippy::print_stdout, reason = "the figures, for whoever asks for many")]
 fn survive(kind: Kind, share: usize) {
     let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<usize>().ok());
     let kills = number(KILLS).unwrap_or(ORDINARY) * share / 100;

@@ -4,6 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 #![expect(clippy::disallowed_methods, reason = "a test sets its files up, and kills what it starts, as it likes")]
 
+mod damage;
+mod disk;
 mod kills;
+mod person;
+mod stop;
 mod store;
 mod world;
