@@ -35,11 +35,19 @@ pub fn main() -> ExitCode {
         }
         .write_global();
     }
+    log_to_stderr();
     match commands::run(&cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             error.print();
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// What the library traces, for those who look into it: `SPEC_LOG=warn` or any other filter of `tracing`.
+fn log_to_stderr() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("SPEC_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
 }
