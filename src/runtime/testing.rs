@@ -33,6 +33,17 @@ pub(crate) fn ended(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
 }
 
+/// Runs the named test in a process of its own, where no other test's processes are about; true in there.
+pub(crate) fn alone(test: &str) -> bool {
+    if std::env::var("SPEC_TEST_ROLE").is_ok_and(|role| role == "alone") {
+        return true;
+    }
+    let mut own = again(test, "alone", Path::new("."));
+    let status = own.stdout(Stdio::inherit()).status().expect("the test starts");
+    assert!(status.success(), "{test} failed in a process of its own: see above");
+    false
+}
+
 /// This test binary once more, as another process, with only the named test.
 pub(crate) fn again(test: &str, role: &str, dir: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("a test has a path"));

@@ -222,7 +222,7 @@ mod os {
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     use nix::unistd::{geteuid, getpid, getsid};
 
-    use super::{MARK, Pid, Process, Tree, io, trees};
+    use super::{Duration, MARK, Pid, Process, Tree, io, trees};
 
     pub(super) fn become_subreaper() -> io::Result<()> {
         Ok(nix::sys::prctl::set_child_subreaper(true)?)
@@ -290,6 +290,10 @@ mod os {
                     return false;
                 }
                 let environ = environ(process.pid);
+                if environ.is_empty() && stat(process.pid).is_some_and(|now| now.zombie) {
+                    reaped |= (in_group || left_session) && reap(process.pid);
+                    return false;
+                }
                 let marks = marks(&environ);
                 process.group == tree.leader
                     || marks.as_deref().is_some_and(|marks| marks.split('/').any(|mark| mark == tree.mark))
@@ -357,8 +361,17 @@ mod os {
         list.split_ascii_whitespace().filter_map(|number| number.parse().ok())
     }
 
+    /// Empty where there is none, or no process any more. A process that is just being replaced by another program (or
+    /// is ending) has none for a moment: it is asked again, or what forks on and on would be missed in between.
     fn environ(pid: i32) -> Vec<u8> {
-        fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
+        for _ in 0..20 {
+            let found = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            if !found.is_empty() || stat(pid).is_none_or(|now| now.zombie) {
+                return found;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        Vec::new()
     }
 
     fn marks(environ: &[u8]) -> Option<String> {

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::runtime::process::{CommandLine, Ended, Outcome, SpawnSpec, Stop, spawn};
-use crate::runtime::testing::{again, await_file, ended, gone, pid_in};
+use crate::runtime::testing::{again, alone, await_file, ended, gone, pid_in};
 
 fn sh(dir: &TempDir, script: &str, run: &str) -> SpawnSpec {
     SpawnSpec::new(CommandLine::new("sh", ["-c", script]), dir.path(), dir.path().join("log"), run)
@@ -27,6 +27,9 @@ async fn run(dir: &TempDir, script: &str) -> Outcome {
 /// FIELD 22: left the group, lost its parent, wiped its environment.
 #[tokio::test]
 async fn nothing_outlives_its_task() {
+    if !alone("runtime::tree::tests::nothing_outlives_its_task") {
+        return;
+    }
     for escape in [
         "setsid sh -c 'echo $$ > pid; exec sleep 1000' &",
         "(setsid sh -c 'echo $$ > pid; exec sleep 1000' &)",
@@ -47,6 +50,9 @@ async fn nothing_outlives_its_task() {
 /// A relay: each runner starts the next in a session of its own and ends, so that there is always one to miss.
 #[tokio::test]
 async fn a_tree_that_forks_away_is_caught() {
+    if !alone("runtime::tree::tests::a_tree_that_forks_away_is_caught") {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let relay = "trap '' TERM; echo $$ > pid.$$; mv pid.$$ pid; [ -e stop ] || setsid sh relay & exit 0";
     fs::write(dir.path().join("relay"), relay).unwrap();
@@ -65,6 +71,9 @@ async fn a_tree_that_forks_away_is_caught() {
 /// What dies below a long task and comes to us does not stay a zombie until the end. Time is paused: it passes at once.
 #[tokio::test(start_paused = true)]
 async fn the_dead_are_reaped_while_a_task_runs() {
+    if !alone("runtime::tree::tests::the_dead_are_reaped_while_a_task_runs") {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     become_subreaper().unwrap();
     let script = "(setsid sh -c 'echo $$ > pid' &); while [ ! -e go ]; do sleep 0.01; done";
@@ -106,6 +115,9 @@ fn a_tree_is_stopped_and_looked_at_again_before_it_is_killed() {
 /// The helpers of other modules (git) are waited for by those.
 #[tokio::test]
 async fn children_of_other_modules_are_left_alone() {
+    if !alone("runtime::tree::tests::children_of_other_modules_are_left_alone") {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let start = |script: &str| Command::new("sh").args(["-c", script]).stdin(Stdio::null()).spawn().unwrap();
     // A thread that ends leaves its children to the main thread, where the program itself has all of its own.
@@ -125,6 +137,9 @@ async fn children_of_other_modules_are_left_alone() {
 /// Git starts its housekeeping in a session of its own and goes.
 #[tokio::test]
 async fn what_helpers_leave_behind_is_left_alone() {
+    if !alone("runtime::tree::tests::what_helpers_leave_behind_is_left_alone") {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     become_subreaper().unwrap();
     let script = "setsid sh -c 'echo $$ > pid; exec sleep 1000' & while [ ! -s pid ]; do sleep 0.01; done";
