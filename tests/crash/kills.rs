@@ -360,6 +360,67 @@ fn what_two_tasks_did_to_one_file_is_told_apart_after_a_kill() {
     assert_eq!(world.git(["show", "HEAD:shared.txt"]), "0\n1.1\n1.2");
 }
 
+/// Three tries and no more, however often the run is killed in between.
+#[test]
+fn attempts_are_counted_on_over_kills() {
+    let list = "- [ ] 1.1 Never right\n  - **Files**: None\n  - **Verify**: `false`\n";
+    let world = World::new(Kind::Untracked, list.as_bytes(), &[]);
+    let _gate = world.gate("gate");
+    // Every other try waits, and is cut short.
+    let work = "echo \"try $SPEC_ATTEMPT\" >> $BESIDE/log
+        test $((SPEC_ATTEMPT % 2)) = 1 || read line < $BESIDE/gate";
+    let args = ["--exec", work, "--max-attempts", "3"];
+    let of = |record: &serde_json::Value, kind: &str| record["type"] == kind;
+    for cut_short in ["try 2", "try 4"] {
+        let mut run = world.start(&args);
+        run.notes(cut_short);
+        run.kill();
+    }
+    world.run(&args).expect(1);
+    let records = world.records();
+    let failed = |kind: &str| records.iter().filter(|record| of(record, kind)).count();
+    assert_eq!((failed("task_retry"), failed("task_failed")), (2, 1), "{records:#?}");
+    let tries = world.log();
+    assert!(tries.is_sorted() && tries.windows(2).all(|two| two[0] != two[1]), "{tries:?}");
+}
+
+/// What a Verify wrote when it was cut short is nobody's, and no reason to refuse to go on.
+#[test]
+fn what_a_verify_wrote_is_not_committed_after_a_kill() {
+    let list = "- [ ] 1.1 One\n  - **Files**: one.txt\n\
+        \x20 - **Verify**: `echo x > report.txt; echo waiting >> $BESIDE/log; read line < $BESIDE/gate`\n";
+    let world = World::new(Kind::Untracked, list.as_bytes(), &[]);
+    let mut gate = world.gate("gate");
+    let exec = ["--exec", "echo 1 > one.txt"];
+    let mut run = world.start(&exec);
+    run.notes("waiting");
+    run.kill();
+    world.cut_power();
+    gate.open();
+    world.run(&exec).all_done();
+    assert_eq!(world.git(["show", "--name-only", "--format="]), "one.txt");
+    assert_eq!(world.git(["status", "--porcelain", "report.txt"]), "?? report.txt");
+}
+
+/// Work that passed and was thrown away before it landed is done again, and not ticked without it.
+#[test]
+fn work_that_is_thrown_away_after_a_kill_is_done_again() {
+    let list = "- [ ] 1.1 [P] One\n  - **Files**: one.txt\n- [ ] 1.2 [P] Two\n  - **Files**: two.txt\n";
+    let world = World::new(Kind::Untracked, list.as_bytes(), &[]);
+    let _gate = world.gate("gate");
+    let work = "echo $SPEC_TASK_ID >> $BESIDE/log; echo x > $(echo $SPEC_TASK_ID | sed 's/1.1/one/; s/1.2/two/').txt";
+    let wait = "test $SPEC_TASK_ID = 1.1 || read line < $BESIDE/gate";
+    let mut run = world.start(&["--exec", &format!("{work}; {wait}")]);
+    run.reaches("task_passed", "1.1");
+    run.notes("1.2");
+    run.kill();
+    std::fs::remove_file(world.path("one.txt")).unwrap();
+    world.run(&["--exec", work]).all_done().says("runs again");
+    assert_eq!(world.landed(), ["1.1", "1.2"]);
+    assert_eq!(world.git(["show", "HEAD:one.txt"]), "x");
+    assert_eq!(world.log().iter().filter(|line| *line == "1.1").count(), 2);
+}
+
 /// So many kills, in as many lists as it takes.
 #[expect(clippy::print_stdout, reason = "the figures, for whoever asks for many")]
 fn survive(kind: Kind, share: usize) {
