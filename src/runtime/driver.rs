@@ -1181,7 +1181,8 @@ impl Driver {
         let bound = plan::bound(&self.parts.board.plan, |index| {
             self.parts.board.node(index).map_or(0.0, |node| self.parts.lives[node].seconds)
         });
-        summary.bound_seconds = bound.bound;
+        // Not -0.0, which is what a sum over nothing is.
+        summary.bound_seconds = bound.bound + 0.0;
         if let Some(tree) = &self.parts.tree {
             let mut paths: Vec<String> = tree
                 .ledger
@@ -1218,7 +1219,7 @@ impl Driver {
         let complete = Event::RunComplete { exit, outcome: outcome.to_owned(), summary };
         let written = self.emit(complete).and_then(|()| self.parts.journal.sync());
         if let Err(error) = written {
-            self.fatal.get_or_insert(error.into());
+            self.notice("warning", "stopped", &error.to_string());
         }
         let Parts { state_file, mut reporters, locks, .. } = self.parts;
         if let Err(error) = state_file.finish(&state) {
