@@ -1,5 +1,5 @@
 //! The command line: arguments as typed become settings as meant; one file a command. The library below never prints;
-//! [`output`] and [`error`] are where the commands do.
+//! [`output`] and `error` are where the commands do.
 
 pub mod args;
 pub mod commands;

@@ -12,6 +12,7 @@ use super::{Error, config};
 use crate::{document::duration, plan};
 
 /// How order is derived, as typed.
+#[allow(rustdoc::broken_intra_doc_links, reason = "the comments are the help, which shows markers as they are written")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Mode {
     /// Steps in the order of the list; consecutive [P] tasks run at once.

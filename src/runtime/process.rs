@@ -1,7 +1,7 @@
 //! Starts a process, keeps what it prints, and ends it with everything it started.
 //!
 //! [`spawn`] starts it in a group of its own; [`Running::wait`] is all the rest: it feeds standard input, moves output to
-//! the log in pieces of fixed size, watches the limits, and at the end makes sure through [`tree`](super::tree) that
+//! the log in pieces of fixed size, watches the limits, and at the end makes sure through [`tree`] that
 //! nothing is left. Memory stays bounded however much is printed: the log has every byte, the [`Outcome`] the tail, a
 //! [`LineSink`] sees each line of standard output in full, and lines for display are dropped when nobody takes them.
 

@@ -1,6 +1,6 @@
 //! How a `Run` or `Verify` script and an `--exec` command are run.
 //!
-//! `--exec` is for `sh -c`. Scripts of a list go to bash, where there is one, with [`pipes`] made honest: real lists pipe
+//! `--exec` is for `sh -c`. Scripts of a list go to bash, where there is one, with `pipes` made honest: real lists pipe
 //! their tests into `tail`. A script that is one simple command is started without a shell, as make does; where that
 //! cannot be done the shell gets it and says why, with exit code 127 or 126.
 
