@@ -24,6 +24,8 @@ pub const MARK: &str = "SPEC_TREE";
 
 /// What is left when its leader ended may be just about to end as well (`exec > >(tee log)`): it gets this long.
 const SETTLE: Duration = Duration::from_millis(250);
+/// How many looks in a row must find nothing: what forks and ends all the time can slip through a single one.
+const QUIET: u32 = 4;
 /// How long the kernel gets to carry out a KILL before we go on without.
 const KILL_WAIT: Duration = Duration::from_secs(5);
 
@@ -179,10 +181,17 @@ async fn end(mut find: impl FnMut() -> Vec<Process>, settle: Duration, grace: Du
 async fn gone(mut find: impl FnMut() -> Vec<Process>, at_most: Duration) -> bool {
     let deadline = clock::now() + at_most;
     let mut pause = Duration::from_millis(1);
+    let mut quiet = 0;
     loop {
         if find().is_empty() {
-            return true;
+            quiet += 1;
+            if quiet == QUIET {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            continue;
         }
+        quiet = 0;
         if clock::now() >= deadline {
             return false;
         }
@@ -194,7 +203,8 @@ async fn gone(mut find: impl FnMut() -> Vec<Process>, at_most: Duration) -> bool
 /// Stops all, looks again until nothing new has come, then kills: a stopped process cannot fork.
 fn freeze_and_kill(mut find: impl FnMut() -> Vec<Process>) {
     let mut frozen: BTreeMap<(i32, u64), Process> = BTreeMap::new();
-    loop {
+    let mut quiet = 0;
+    while quiet < QUIET {
         let before = frozen.len();
         for process in find() {
             frozen.entry((process.pid, process.start)).or_insert_with(|| {
@@ -203,9 +213,7 @@ fn freeze_and_kill(mut find: impl FnMut() -> Vec<Process>) {
             });
         }
         // A signal is not instant: what a process did until it stopped is seen in the next round.
-        if frozen.len() == before {
-            break;
-        }
+        quiet = if frozen.len() == before { quiet + 1 } else { 0 };
     }
     for process in frozen.values() {
         process.signal(Signal::SIGKILL);
