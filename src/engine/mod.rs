@@ -165,6 +165,8 @@ pub enum Event {
     Wake,
     /// A person steers.
     Steer(Steer),
+    /// From now on no task starts beside so many others; the machine has no room for more. One always may.
+    Ceiling(usize),
     /// Stop in order: nothing new, end what runs, land what passed.
     Halt(Halt),
 }

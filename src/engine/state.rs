@@ -116,6 +116,8 @@ pub struct RunState {
     running: usize,
     timers: BTreeSet<(Millis, Node)>,
     paused: bool,
+    /// What the machine has room for.
+    ceiling: usize,
     halt: Option<Halt>,
     asked: bool,
     /// A stage ended with something that did not land.
@@ -143,6 +145,7 @@ impl RunState {
             running: 0,
             timers: BTreeSet::new(),
             paused: false,
+            ceiling: usize::MAX,
             halt: None,
             asked: true,
             broken: false,
@@ -223,6 +226,7 @@ impl RunState {
             Event::Landed { node, result } => self.landed(node, result, &mut fx),
             Event::Wake => {}
             Event::Steer(steer) => self.steer(steer, &mut fx),
+            Event::Ceiling(most) => self.ceiling = most,
             Event::Halt(halt) => self.halt_now(halt, &mut fx),
         }
         self.wake(&mut fx);
@@ -309,14 +313,29 @@ impl RunState {
         }
     }
 
+    /// How many may run at once, as far as the run itself goes.
     fn limit(&self) -> usize {
         if self.active.as_ref().is_some_and(|active| active.serial) { 1 } else { self.policy.max_parallel.max(1) }
     }
 
-    fn start_ready(&mut self, fx: &mut Vec<Effect>) {
+    /// Whether tasks may be started at all now.
+    fn may_start(&self) -> bool {
         // A batch lands in a tree that nobody works in; tasks that land one by one do so beside the others.
         let landing = (self.landing_now.is_some() || !self.landing.is_empty()) && !self.policy.land_each;
-        while !self.paused && !landing && self.verifying.is_none() && self.running < self.limit() {
+        !self.paused && !landing && self.verifying.is_none() && self.halt.is_none()
+    }
+
+    /// How many tasks only wait for the machine: with a higher [`Event::Ceiling`] they would start.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        if self.running < self.ceiling || !self.may_start() {
+            return 0;
+        }
+        self.limit().saturating_sub(self.running).min(self.ready.len())
+    }
+
+    fn start_ready(&mut self, fx: &mut Vec<Effect>) {
+        while self.may_start() && self.running < self.limit().min(self.ceiling.max(1)) {
             let Some((_, _, node)) = self.ready.pop_first() else { return };
             let now = self.now;
             let task = &mut self.tasks[node];

@@ -110,6 +110,8 @@ struct Meddling {
     timing: u64,
     /// Events at which a person does something, by count of events.
     steer: BTreeMap<usize, Event>,
+    /// How much room the machine has changes all the time.
+    ceilings: bool,
     /// The runner dies after so many facts.
     crash_after: Option<usize>,
 }
@@ -182,11 +184,15 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
     let mut dice = Dice(world.number ^ meddling.timing);
     let mut next = vec![Event::Next];
     let (mut now, mut count, mut tick) = (0, 0, 0);
+    let mut room = usize::MAX;
     while seat.finish.is_none() {
         count += 1;
         assert!(count < 5000, "run {} does not end", world.number);
         let event = if let Some(event) = meddling.steer.get(&count) {
             event.clone()
+        } else if meddling.ceilings && dice.one_in(3) {
+            room = dice.below(5) as usize;
+            Event::Ceiling(room)
         } else if let Some(event) = next.pop() {
             event
         } else {
@@ -221,6 +227,7 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
                     seat.facts.push(Fact::Started(node));
                     seat.running.insert(node);
                     assert!(seat.running.len() <= world.policy.max_parallel, "run {}: limit", world.number);
+                    assert!(seat.running.len() <= room.max(1), "run {}: the machine has no room", world.number);
                     let result = world.outcome(node, attempt, 0);
                     seat.queue.insert((now + took, tick), Event::Ended { node, result });
                 }
@@ -366,6 +373,11 @@ fn hold(from: u64, to: u64) -> usize {
             let again = run(&world, &[], &other);
             runs += 1;
             assert_eq!((&landed, &failed), (&again.1, &again.3), "run {number}: history depends on timing");
+            // Nor does it depend on the room that the machine has, and it comes to its end with the least.
+            let short = Meddling { ceilings: true, ..Meddling::default() };
+            let again = run(&world, &[], &short);
+            runs += 1;
+            assert_eq!((&landed, &failed), (&again.1, &again.3), "run {number}: history depends on the machine");
         }
         // The runner dies at every point of the journal, and is started again.
         let mut dice = Dice(!number);
@@ -662,6 +674,22 @@ fn what_builds_on_a_refused_commit_goes_back_too() {
     let told = tell(&mut state, 3, refused);
     let back = "retry 1 commit_failed 0";
     assert_eq!(told, [back, "fail 0 commit_failed", "block 1 [0]", "end 1 [] [0, 1]", "next?"]);
+}
+
+#[test]
+fn a_short_machine_holds_starts_but_never_the_only_one() {
+    let tasks = (0..3).map(|index| (exec(index), Seed::default())).collect();
+    let mut state = RunState::new(policy(3), tasks, vec![Stage { number: 1, nodes: vec![0, 1, 2] }]);
+    assert!(tell(&mut state, 0, Event::Ceiling(0)).is_empty());
+    assert_eq!(tell(&mut state, 0, Event::Next), ["begin 1 [0, 1, 2]", "start 0 #1 1000"]);
+    assert_eq!(state.held(), 2);
+    assert_eq!(tell(&mut state, 1, Event::Ceiling(2)), ["start 1 #1 1000"]);
+    assert_eq!(state.held(), 1);
+    // What runs is left alone, and the next one waits until there is room again, or nothing runs.
+    assert!(tell(&mut state, 2, Event::Ceiling(1)).is_empty());
+    assert_eq!(tell(&mut state, 3, ended(0)), ["passed 0"]);
+    assert_eq!(tell(&mut state, 4, ended(1)), ["passed 1", "start 2 #1 1000"]);
+    assert_eq!(state.held(), 0);
 }
 
 #[test]
