@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use super::args::{RunArgs, Selection};
 use super::{Error, config};
+use crate::engine::gates;
 use crate::{document::duration, plan};
 
 /// How order is derived, as typed.
@@ -65,16 +66,22 @@ pub enum Color {
     Never,
 }
 
-/// What happens when a task changes something outside its declared files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
-pub enum Ownership {
-    /// Nothing.
+/// What happens when a task changes something outside its declared files, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+enum Ownership {
     Off,
-    /// It is said.
-    #[default]
     Warn,
-    /// The task fails with `out_of_bounds`.
     Deny,
+}
+
+impl From<Ownership> for gates::Ownership {
+    fn from(ownership: Ownership) -> Self {
+        match ownership {
+            Ownership::Off => Self::Off,
+            Ownership::Warn => Self::Warn,
+            Ownership::Deny => Self::Deny,
+        }
+    }
 }
 
 /// Every option of `spec run`, resolved.
@@ -134,7 +141,7 @@ pub struct RunSettings {
     /// 0 is normal, 1 and 2 show more, -1 and less show less.
     pub verbosity: i8,
     /// What happens to changes outside the declared files.
-    pub ownership: Ownership,
+    pub ownership: gates::Ownership,
     /// Patterns of files everyone shares, besides the built-in ones: tasks that name such files take turns.
     pub shared_files: Vec<String>,
     /// How many tasks may use a resource of `Uses` at once, where it is not 1.
@@ -172,7 +179,7 @@ impl Default for RunSettings {
             output: Output::Human,
             color: Color::Auto,
             verbosity: 0,
-            ownership: Ownership::Warn,
+            ownership: gates::Ownership::default(),
             shared_files: Vec::new(),
             resources: BTreeMap::new(),
             too_much: 2000,
@@ -345,7 +352,7 @@ impl RunSettings {
             "run.allow_dirty" => self.allow_dirty = flag(raw)?,
             "run.output" => self.output = choice(raw)?,
             "run.color" => self.color = choice(raw)?,
-            "run.ownership" => self.ownership = choice(raw)?,
+            "run.ownership" => self.ownership = choice::<Ownership>(raw)?.into(),
             "run.shared_files" => self.shared_files = list(raw)?,
             "run.too_much" => self.too_much = count(raw)?,
             "exec.command" => {

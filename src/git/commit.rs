@@ -124,15 +124,6 @@ impl Committer {
     /// Commits to this repository.
     pub fn new(repo: &Repo) -> Result<Self, Error> {
         let index = repo.own_dir()?.join("commit.index");
-        // What a killed run left is not to be believed.
-        for old in [index.clone(), index.with_extension("index.lock")] {
-            match std::fs::remove_file(&old) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::Io { action: "remove", path: old, source });
-                }
-                _ => {}
-            }
-        }
         Ok(Self { repo: repo.clone(), index, holds: None, patience: Patience::NORMAL })
     }
 

@@ -1,10 +1,16 @@
-//! Lock files that a git left behind when it was killed: after a power cut nobody will ever take them away.
+//! What is left behind by who was killed, and nobody else will ever take away: lock files of git, and in the git directory
+//! our own scratch files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::Repo;
+use super::error::Error;
+
+/// How the names of scratch files in our own folder of the git directory begin: private indexes with their locks, and
+/// folders that go away by themselves unless we are killed.
+const SCRATCH: [&str; 4] = ["snapshot.index", "commit.index", "index-", ".tmp"];
 
 impl Repo {
     /// Takes away the locks of the index, of HEAD and of branches that gits of a killed run left, and gives their paths.
@@ -23,6 +29,24 @@ impl Repo {
         }
         locks.retain(|lock| fs::remove_file(lock).is_ok());
         locks
+    }
+
+    /// Takes away the scratch files of a killed run in the git directory of this tree. Only for who holds the lock of the
+    /// tree: private indexes have fixed names, and that lock is what keeps two runs from using them at once.
+    pub fn sweep_scratch(&self) -> Result<(), Error> {
+        let folder = self.own_dir()?;
+        let io = |action: &'static str, path: PathBuf| move |source| Error::Io { action, path, source };
+        for entry in fs::read_dir(&folder).map_err(io("list", folder.clone()))? {
+            let entry = entry.map_err(io("list", folder.clone()))?;
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            if SCRATCH.iter().any(|scratch| name.starts_with(scratch)) {
+                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                removed.map_err(io("remove", path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether a process of git works in here. Git goes to the root of the tree, or to the git directory, first thing.

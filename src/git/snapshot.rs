@@ -83,13 +83,6 @@ impl Snapshot {
             let path = index.clone();
             move |source| Error::Io { action, path, source }
         };
-        // What a killed run left; nobody else uses this index, only one run works in a tree at a time.
-        for old in [index.clone(), index.with_extension("index.lock")] {
-            match std::fs::remove_file(&old) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove")(error)),
-                _ => {}
-            }
-        }
         match std::fs::copy(repo.git_dir.join("index"), &index) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("copy the index to")(error)),
             _ => {}

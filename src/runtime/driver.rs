@@ -29,7 +29,7 @@ use super::shared::SharedTree;
 use super::shell::Shell;
 use super::signals::{Signal, Signals};
 use crate::cli::exit;
-use crate::cli::settings::{Ownership, RunSettings};
+use crate::cli::settings::RunSettings;
 use crate::document::{self, Document, FileEntry, Severity};
 use crate::engine::gates::{self, End, Gate, Head, Seen, Verdict};
 use crate::engine::output::Report;
@@ -925,11 +925,7 @@ impl Driver {
             missing: &missing,
             still_there: &still_there,
             outside: &names(&taken.outside),
-            ownership: match settings.ownership {
-                Ownership::Off => gates::Ownership::Off,
-                Ownership::Warn => gates::Ownership::Warn,
-                Ownership::Deny => gates::Ownership::Deny,
-            },
+            ownership: settings.ownership,
             too_many: (too_many > 0).then_some(too_many),
             secrets: &secrets,
             tail: &last.tail(),
@@ -1209,24 +1205,25 @@ impl Driver {
                 .collect();
             self.notice("warning", "deadlock", &format!("nothing can start any more: {}", lines.join("; ")));
         }
+        self.at = None;
+        let state = self.state();
+        if let Err(error) = self.parts.state_file.finish(&state) {
+            self.give_up(error.into());
+            if !matches!(self.finish, Some(Finish::Halted(_))) {
+                self.finish = Some(Finish::Halted(Halt::Fatal));
+            }
+        }
         let (exit, outcome) = self.verdict(&summary);
         if exit == exit::DONE && tasks == done && tasks > 0 && self.nothing_open() {
             let event = Event::Signal { signal: "ALL_TASKS_COMPLETE".to_owned(), details: Vec::new() };
             self.emit(event).ok();
         }
-        self.at = None;
-        let state = self.state();
         let complete = Event::RunComplete { exit, outcome: outcome.to_owned(), summary };
         let written = self.emit(complete).and_then(|()| self.parts.journal.sync());
         if let Err(error) = written {
             self.notice("warning", "stopped", &error.to_string());
         }
-        let Parts { state_file, mut reporters, locks, .. } = self.parts;
-        if let Err(error) = state_file.finish(&state) {
-            self.fatal.get_or_insert(error.into());
-        }
-        reporters.finish();
-        drop(locks);
+        self.parts.reporters.finish();
         exit
     }
 

@@ -175,7 +175,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         repo.exclude()?;
     }
 
-    crate::store::fs::sweep_temp_files(paths.folder())?;
+    sweep_temp_files(paths.folder())?;
     let found = recovery::read(&paths)?;
     for damaged in &found.damaged {
         let repaired = journal::repair(damaged)?;
@@ -200,6 +200,9 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     }
 
     // Files that a killed run was in the middle of writing, now that nobody of ours writes any more.
+    if let Some(repo) = &repo {
+        repo.sweep_scratch()?;
+    }
     for folder in [paths.folder(), &paths.work()] {
         sweep_temp_files(folder)?;
     }

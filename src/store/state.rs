@@ -414,7 +414,7 @@ impl StateFile {
 
     /// Writes the last state of a run that is over. The file of smart-ralph gets its `awaitingApproval` back, and goes
     /// when all is done, as that tool has it.
-    pub fn finish(mut self, state: &State) -> Result<(), PathError> {
+    pub fn finish(&mut self, state: &State) -> Result<(), PathError> {
         if !self.paths.is_ralph() {
             self.write(state)?;
             return Ok(());
@@ -791,7 +791,7 @@ mod tests {
             if !stays {
                 put(&folder, name, RALPH);
             }
-            let (file, _) = StateFile::take(&paths(&folder)).unwrap();
+            let (mut file, _) = StateFile::take(&paths(&folder)).unwrap();
             file.finish(&projected("dd", &[], None)).unwrap();
             assert_eq!(folder.path().join(name).exists(), stays);
         }

@@ -9,6 +9,17 @@ use clap::CommandFactory as _;
 use spec::cli::args::Cli;
 use spec::cli::settings::KEYS;
 
+/// What an executor finds in its environment; `tests/honesty/options.rs` holds it to that.
+const VARIABLES: [(&str, &str); 7] = [
+    ("`SPEC_TASK_ID`, `SPEC_TASK_INDEX`, `SPEC_TASK_TITLE`", "which task"),
+    ("`SPEC_FILE`, `SPEC_DIR`", "the task list and its folder, absolute"),
+    ("`SPEC_PROGRESS_FILE`", "where it may write progress and learnings"),
+    ("`SPEC_RUN_ID`, `SPEC_ATTEMPT`", "this run; 1 for the first try"),
+    ("`SPEC_BASE_SHA`, `SPEC_WORKTREE`", "the commit it started from (empty without git); its working tree"),
+    ("`SPEC_TREE`", "a mark by which everything that it starts is found and ended; leave it alone"),
+    ("the repository's own (`GIT_DIR` and so on)", "removed, so that git finds the repository from the folder"),
+];
+
 /// The page: the help of the program and of each command, then where settings can be given.
 fn page() -> String {
     let mut program = Cli::command().term_width(100);
@@ -29,6 +40,13 @@ fn page() -> String {
     for (key, name) in KEYS {
         let name = if name.is_empty() { String::new() } else { format!("`{name}`") };
         writeln!(page, "| `{key}` | {name} |").expect("text");
+    }
+    page.push_str(
+        "\n## What an executor is told\n\nIn its environment, as are the commands of `Run` and `Verify`:\n\n",
+    );
+    page.push_str("| variable | value |\n| --- | --- |\n");
+    for (names, value) in VARIABLES {
+        writeln!(page, "| {names} | {value} |").expect("text");
     }
     page
 }

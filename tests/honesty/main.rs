@@ -14,4 +14,5 @@ mod heads;
 mod input;
 mod options;
 mod processes;
+mod repositories;
 mod said;

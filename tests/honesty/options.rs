@@ -126,3 +126,19 @@ fn uncommitted_changes_of_a_person_are_left_alone() {
     assert_eq!(world.env.git(["log", "--format=%h", "--", "new.txt"]), "");
     assert_eq!(world.env.read("theirs.txt"), "changed by a person\n");
 }
+
+#[test]
+fn the_variables_of_an_executor_are_those_of_the_documentation() {
+    let world = World::new("- [ ] 1.1 Say\n  - **Do**: env > said.txt\n");
+    let output = world.run([""; 0]);
+    assert_eq!(output.code, 0, "{output}");
+    let said = world.env.read("said.txt");
+    let mut found: Vec<&str> = said.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+    found.retain(|name| name.starts_with("SPEC_"));
+    found.sort_unstable();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md")).expect("the page");
+    let table = page.split("## What an executor is told").nth(1).expect("a table");
+    let mut told: Vec<&str> = table.split('`').filter(|part| part.starts_with("SPEC_")).collect();
+    told.sort_unstable();
+    assert_eq!(found, told);
+}

@@ -301,3 +301,14 @@ fn a_ralph_state_file_stays_true_for_its_tool() {
     assert_eq!(output.code, 0, "{output}");
     assert!(!world.env.path(".ralph-state.json").exists(), "removed when all is done, as that tool does");
 }
+
+#[test]
+fn a_state_file_that_cannot_be_written_in_the_end_is_told_and_is_no_success() {
+    let world = World::new("- [ ] 1.1 In the way\n  - **Do**: echo a > a.txt; rm -f .spec-state.json; mkdir -p .spec-state.json/x\n");
+    let output = world.run(["--no-commit"]);
+    assert_eq!(output.code, 2, "{output}");
+    assert!(output.stderr.contains(".spec-state.json"), "{output}");
+    assert!(!output.stdout.contains("ALL_TASKS_COMPLETE"), "{output}");
+    let end = world.events("run_complete").pop().expect("an end");
+    assert_eq!((&end["exit"], &end["outcome"]), (&json!(2), &json!("stopped")));
+}

@@ -276,12 +276,23 @@ fn a_file_may_take_the_place_of_a_folder_and_back() {
 }
 
 #[test]
-fn what_a_killed_run_left_of_the_index_is_no_hindrance() {
+fn what_a_killed_run_left_of_its_scratch_files_goes_and_the_rest_stays() {
     each(|fixture| {
-        fixture.follow();
-        fixture.write(".git/spec/snapshot.index", "torn");
-        fixture.write(".git/spec/snapshot.index.lock", "");
-        fixture.write(".git/spec/commit.index.lock", "");
+        let scratch = [
+            "snapshot.index",
+            "snapshot.index.lock",
+            "commit.index",
+            "commit.index.lock",
+            "index-x1/index",
+            ".tmpx2/ours",
+        ];
+        for name in scratch {
+            fixture.write(format!(".git/spec/{name}"), "torn");
+        }
+        fixture.write(".git/spec/tree.lock", "");
+        fixture.repo().sweep_scratch().unwrap();
+        let left: Vec<_> = fs::read_dir(fixture.path(".git/spec")).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left, ["tree.lock"]);
         let mut snapshot = fixture.follow();
         fixture.write("README", "changed\n");
         let seen = snapshot.look().unwrap();
