@@ -64,7 +64,8 @@ impl Git {
         self.plumbing(subcommand, &DURABLE)
     }
 
-    fn plumbing(&self, subcommand: &str, config: &[&str]) -> Call {
+    /// The same with settings of its own.
+    pub(super) fn plumbing(&self, subcommand: &str, config: &[&str]) -> Call {
         let mut call = self.call_for_hooks(subcommand, config);
         call.command.env("LC_MESSAGES", "C").env("GIT_LITERAL_PATHSPECS", "1").env("GIT_OPTIONAL_LOCKS", "0");
         // It would beat LC_MESSAGES; what it says about characters still holds.

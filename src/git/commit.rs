@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::change::{Blob, Change, Mode, Oid, RepoPath};
 use super::error::{CommitError, Error};
 use super::head::HeadState;
+use super::land::Work;
 use super::repo::{Repo, index_records, unexpected};
 
 /// How long a lock that someone else holds is left alone before the next try.
@@ -31,10 +32,11 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    const NORMAL: Self = Self { lock_tries: 200, hooks: Duration::from_secs(600), signing: Duration::from_secs(120) };
+    pub(super) const NORMAL: Self =
+        Self { lock_tries: 200, hooks: Duration::from_secs(600), signing: Duration::from_secs(120) };
 
     /// Tries again while someone else holds a lock of git.
-    fn with_locks<T>(self, mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn with_locks<T>(self, mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
         for _ in 1..self.lock_tries {
             match attempt() {
                 Err(Error::Locked { .. }) => std::thread::sleep(LOCK_PAUSE),
@@ -66,6 +68,8 @@ pub struct CommitRequest<'a> {
     pub message: &'a str,
     /// `Spec-Task` and the like.
     pub trailers: &'a [(&'a str, &'a str)],
+    /// The changes as a whole, where they were made in a slot: merged tree by tree where the tip is another.
+    pub work: Option<&'a Work>,
 }
 
 /// An edit to be made to HEAD's version of a file, whatever the working tree has.
@@ -93,6 +97,11 @@ pub struct NewCommit {
 }
 
 impl NewCommit {
+    /// What it changes, where that is known without asking git: no hook had a hand in it.
+    pub(super) fn made_of(&self) -> Option<&[Change]> {
+        self.asked.as_ref().filter(|(_, hooked)| !hooked).map(|(changes, _)| changes.as_slice())
+    }
+
     /// A commit that the journal of an earlier run has as made.
     #[must_use]
     pub const fn recorded(id: Oid, parent: Option<Oid>, branch: Option<String>, subject: String) -> Self {
@@ -152,35 +161,56 @@ impl Committer {
     pub fn publish(&mut self, commit: &NewCommit, request: &CommitRequest<'_>) -> Result<Published, CommitError> {
         // Better to wait now than to have a branch without its index.
         self.wait_for_index()?;
-        let now = self.repo.head()?;
-        if now.branch != commit.branch || now.commit != commit.parent {
-            let name = commit.branch.as_deref().map(|name| name.strip_prefix("refs/heads/").unwrap_or(name));
-            let place = name.unwrap_or("a detached HEAD");
-            let expected = match &commit.parent {
-                Some(parent) => format!("{place} at {:.7}", parent.as_str()),
-                None => format!("{place} without a commit"),
-            };
-            return Err(CommitError::HeadMoved { expected, found: now.describe() });
-        }
-        // By the branch's own name: a checkout in this very moment cannot turn the commit onto another branch.
-        let name = commit.branch.as_deref().unwrap_or("HEAD");
-        let old = commit.parent.as_ref().map_or(self.repo.no_object.as_str(), Oid::as_str);
-        let message = format!("commit: {}", commit.subject);
-        self.patience
-            .with_locks(|| {
-                let call = self.repo.git.call("update-ref").args(["--no-deref", "-m", &message, name]);
-                call.args([commit.id.as_str(), old]).ok()
-            })
-            .map_err(|error| match error {
-                Error::Failed { stderr, .. } if stderr.contains("cannot lock ref") => {
-                    CommitError::HeadMoved { expected: format!("{name} at {old:.7}"), found: stderr.trim().to_owned() }
-                }
-                Error::Failed { stderr, .. } if stderr.contains("hook") => CommitError::Hook { tail: stderr },
-                error => error.into(),
-            })?;
+        self.still_at(commit)?;
+        self.move_branch(commit, &commit.id, &commit.subject, None)?;
         Ok(self
             .finish(commit, request)
             .unwrap_or_else(|error| Published { unfinished: Some(error), ..Published::default() }))
+    }
+
+    /// Whether the branch is where this commit was made on.
+    pub(super) fn still_at(&self, commit: &NewCommit) -> Result<(), CommitError> {
+        let now = self.repo.head()?;
+        if now.branch == commit.branch && now.commit == commit.parent {
+            return Ok(());
+        }
+        let name = commit.branch.as_deref().map(|name| name.strip_prefix("refs/heads/").unwrap_or(name));
+        let place = name.unwrap_or("a detached HEAD");
+        let expected = match &commit.parent {
+            Some(parent) => format!("{place} at {:.7}", parent.as_str()),
+            None => format!("{place} without a commit"),
+        };
+        Err(CommitError::HeadMoved { expected, found: now.describe() })
+    }
+
+    /// Moves the branch from what `first` was made on to `new`. By the branch's own name: a checkout in this very moment
+    /// cannot turn the commit onto another branch. `note` is a ref that is made for where it was.
+    pub(super) fn move_branch(
+        &self,
+        first: &NewCommit,
+        new: &Oid,
+        subject: &str,
+        note: Option<&str>,
+    ) -> Result<(), CommitError> {
+        let name = first.branch.as_deref().unwrap_or("HEAD");
+        let old = first.parent.as_ref().map_or(self.repo.no_object.as_str(), Oid::as_str);
+        let message = format!("commit: {subject}");
+        let mut input = format!("start\0option no-deref\0update {name}\0{new}\0{old}\0");
+        if let (Some(note), Some(parent)) = (note, &first.parent) {
+            input += &format!("create {note}\0{parent}\0");
+        }
+        input += "commit\0";
+        let moved = self.patience.with_locks(|| {
+            let call = self.repo.git.call("update-ref").args(["-m", &message, "-z", "--stdin"]);
+            call.input(input.clone().into_bytes()).ok()
+        });
+        moved.map(drop).map_err(|error| match error {
+            Error::Failed { stderr, .. } if stderr.contains("cannot lock ref") => {
+                CommitError::HeadMoved { expected: format!("{name} at {old:.7}"), found: stderr.trim().to_owned() }
+            }
+            Error::Failed { stderr, .. } if stderr.contains("hook") => CommitError::Hook { tail: stderr },
+            error => error.into(),
+        })
     }
 
     /// Finishes what a crash cut off after `commit` was prepared on `parent` for `branch`: moves the branch if it is
@@ -216,10 +246,19 @@ impl Committer {
     /// What the commit is to change on `parent`, and which edits it leaves out.
     fn contents(&self, parent: Option<&Oid>, request: &CommitRequest<'_>) -> Result<Contents, CommitError> {
         let paths = request.changes.iter().map(|change| &change.path).chain(request.edits.iter().map(|edit| edit.path));
-        let base = self.repo.blobs_at(parent, paths)?;
+        let mut base = self.repo.blobs_at(parent, paths)?;
+        let unlike = |change: &Change| base.get(&change.path) != change.old.as_ref();
+        let merged = match (request.work, parent) {
+            (Some(work), Some(tip)) if request.changes.iter().any(unlike) => Some(self.merged(tip, work)?),
+            _ => None,
+        };
+        if let Some(merged) = &merged {
+            let olds = merged.iter().filter_map(|change| Some((change.path.clone(), change.old.clone()?)));
+            base.extend(olds);
+        }
         let mut result: BTreeMap<&RepoPath, Option<Blob>> = BTreeMap::new();
         let mut conflicts = BTreeSet::new();
-        for change in request.changes {
+        for change in merged.as_deref().unwrap_or(request.changes) {
             let current = result.entry(&change.path).or_insert_with(|| base.get(&change.path).cloned());
             match self.repo.merge(current.as_ref(), change)? {
                 Some(merged) => *current = merged,
@@ -362,7 +401,7 @@ impl Committer {
     }
 
     /// Waits until nobody holds the user's index.
-    fn wait_for_index(&self) -> Result<(), Error> {
+    pub(super) fn wait_for_index(&self) -> Result<(), Error> {
         let lock = self.repo.git_dir.join("index.lock");
         self.patience.with_locks(|| if lock.exists() { Err(Error::Locked { path: lock.clone() }) } else { Ok(()) })
     }
@@ -492,7 +531,7 @@ impl Repo {
     }
 
     /// A blob with an edit made to it.
-    fn edited(&self, blob: &Blob, edit: &FileEdit<'_>) -> Result<Blob, Error> {
+    pub(super) fn edited(&self, blob: &Blob, edit: &FileEdit<'_>) -> Result<Blob, Error> {
         let Some(bytes) = (edit.edit)(&self.content(&blob.oid)?) else { return Ok(blob.clone()) };
         Ok(Blob { mode: blob.mode, oid: self.store(bytes)? })
     }

@@ -122,6 +122,12 @@ pub enum CommitError {
         /// Which paths.
         paths: Vec<RepoPath>,
     },
+    /// A person's uncommitted changes are where it would land.
+    #[error("uncommitted changes of yours are in its way: {}", join(.paths))]
+    Overlap {
+        /// Which paths.
+        paths: Vec<RepoPath>,
+    },
     /// The branch is not where it was, or another one is checked out.
     #[error("{found}, expected {expected}; nothing was committed")]
     HeadMoved {

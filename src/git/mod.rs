@@ -16,9 +16,11 @@ mod error;
 mod glob;
 mod head;
 mod hooks;
+mod land;
 mod locks;
 mod repo;
 mod salvage;
+mod slots;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,8 @@ pub use commit::{CommitRequest, Committer, FileEdit, NewCommit, Prepared, Publis
 pub use error::{CommitError, Error};
 pub use glob::Declared;
 pub use head::{HeadState, Moved};
+pub use land::{Landed, Work};
 pub use repo::{Repo, SpecFiles};
 pub use salvage::Salvaged;
+pub use slots::{Found, Slot};
 pub use snapshot::{Refusal, Refused, Seen, Snapshot};

@@ -78,15 +78,7 @@ impl Snapshot {
     /// Begins to follow the working tree. What is seen is everything that differs from HEAD by now: a person's changes,
     /// and what an earlier run left.
     pub fn begin(repo: &Repo, own: SpecFiles, most_new: usize) -> Result<(Self, Seen), Error> {
-        let index = repo.own_dir()?.join("snapshot.index");
-        let io = |action| {
-            let path = index.clone();
-            move |source| Error::Io { action, path, source }
-        };
-        match std::fs::copy(repo.git_dir.join("index"), &index) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("copy the index to")(error)),
-            _ => {}
-        }
+        let index = copy_of_index(repo)?;
         // Exits with 1 where a file changed, which is no error.
         repo.git.call("update-index").args(["-q", "--refresh"]).index(&index).run()?;
         let tree = repo.tree_of(repo.head()?.commit.as_ref())?;
@@ -94,6 +86,20 @@ impl Snapshot {
             Self { repo: repo.clone(), own, index, tree, most_new, refused: BTreeMap::new(), before: BTreeSet::new() };
         let seen = snapshot.look_at(true)?;
         Ok((snapshot, seen))
+    }
+
+    /// Begins to follow a tree that was just made ready: it has the files of `base` and nothing new.
+    pub(super) fn at(repo: &Repo, own: SpecFiles, most_new: usize, base: &Oid) -> Result<Self, Error> {
+        let index = copy_of_index(repo)?;
+        let tree = repo.tree_of(Some(base))?;
+        let (refused, before) = (BTreeMap::new(), BTreeSet::new());
+        Ok(Self { repo: repo.clone(), own, index, tree, most_new, refused, before })
+    }
+
+    /// The tree as of the last look.
+    #[must_use]
+    pub const fn tree(&self) -> &Oid {
+        &self.tree
     }
 
     /// What changed since the last look. What a sibling writes meanwhile is seen now or at the next look.
@@ -244,4 +250,18 @@ impl Snapshot {
         let dropped = ignored.iter().filter(|path| !kept.contains_key(*path)).map(|path| (path, None));
         self.repo.set_index(&self.index, dropped)
     }
+}
+
+/// A private copy of the index of a working tree.
+fn copy_of_index(repo: &Repo) -> Result<PathBuf, Error> {
+    let index = repo.own_dir()?.join("snapshot.index");
+    let io = |action| {
+        let path = index.clone();
+        move |source| Error::Io { action, path, source }
+    };
+    match std::fs::copy(repo.git_dir.join("index"), &index) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("copy the index to")(error)),
+        _ => {}
+    }
+    Ok(index)
 }

@@ -182,7 +182,7 @@ impl Driver {
         let trailers = [("Spec-Task", task.task.as_str()), ("Spec-Run", &self.parts.run), ("Spec-Attempt", &attempt)];
         let made = self.parts.lives[node].made.take();
         let changes: &[Change] = self.parts.lives[node].changes();
-        let request = CommitRequest { changes, edits, message: &message, trailers: &trailers };
+        let request = CommitRequest { changes, edits, message: &message, trailers: &trailers, work: None };
         let Some(tree) = &mut self.parts.tree else { return Ok(Ok(None)) };
         let Some(committer) = &mut tree.committer else { return Ok(Ok(None)) };
         let mut events = Vec::new();

@@ -15,6 +15,7 @@ use crate::git::commit::Patience;
 mod commit;
 mod head;
 mod hooks;
+mod land;
 mod locks;
 mod open;
 mod salvage;
@@ -190,6 +191,7 @@ fn land<'a>(changes: &'a [Change], edits: &'a [FileEdit<'a>]) -> CommitRequest<'
         edits,
         message: "feat: one",
         trailers: &[("Spec-Task", "1.1"), ("Spec-Run", "r1"), ("Spec-Attempt", "1")],
+        work: None,
     }
 }
 
