@@ -5,8 +5,9 @@
 //! `runtime::driver` carries out. Tasks are [`Node`]s: numbers that a run gives out once and that edits of the list do
 //! not change. A run is a row of [`Stage`]s with a barrier behind each (graph mode: one stage without one).
 //!
-//! A task goes `Waiting -> Ready -> Running -> Ended -> Verifying -> Passed -> Landing -> Done`. Executors share a
-//! tree, so Verify commands run alone: when nothing runs and nothing can be started, one task at a time in index order.
+//! A task goes `Waiting -> Ready -> Running -> Ended -> Verifying -> Passed -> Landing -> Done`. Where executors share a
+//! tree, Verify commands run alone: when nothing runs and nothing can be started, one task at a time in index order. A
+//! task with a tree of its own is verified there as soon as its executor ended, in its place in the limit.
 
 mod code;
 pub mod gates;
@@ -57,6 +58,8 @@ pub struct TaskSpec {
     pub max_attempts: u32,
     /// How long a try may take, its Verify included.
     pub timeout: Millis,
+    /// It works in a tree of its own.
+    pub own_tree: bool,
     /// What it waits for.
     pub needs: Vec<Need>,
 }
@@ -92,6 +95,8 @@ pub struct Seed {
     pub failed: bool,
     /// Every gate but landing was passed.
     pub passed: bool,
+    /// How often it did not fit the tip.
+    pub conflicts: u32,
 }
 
 /// A new reading of the list while the run goes on.
@@ -116,6 +121,8 @@ pub enum Steer {
     Retry(Node),
     /// Leave this one out.
     Skip(Node),
+    /// A person ticked its box: it is done, whatever it is at.
+    Done(Node),
 }
 
 /// Why a run is to stop. Ordered: a stronger reason replaces a weaker one.
@@ -201,7 +208,7 @@ pub enum Effect {
         /// How long this try may take.
         timeout: Millis,
     },
-    /// Run the Verify commands of a task; nothing else runs meanwhile.
+    /// Run the Verify commands of a task; in a shared tree nothing else runs meanwhile.
     Verify {
         /// Which.
         node: Node,

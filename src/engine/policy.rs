@@ -11,6 +11,8 @@ pub struct Policy {
     pub keep_going: bool,
     /// Tasks land as they finish (graph mode), not at the end of their stage.
     pub land_each: bool,
+    /// How often a task that does not fit the tip starts again; once more needs a person.
+    pub max_conflicts: u32,
     /// First delay after a crash or a limit; doubles each time.
     pub backoff: Millis,
     /// Longest delay.
@@ -31,11 +33,11 @@ pub(super) enum Next {
 impl Policy {
     /// Decides. `seed` counts the failed try already; `strikes` counts crashes and limits in a row before this one.
     pub(super) fn after(&self, failure: &Failure, kind: Kind, max: u32, seed: Seed, strikes: u32, salt: u64) -> Next {
-        let counted = failure.code != Code::RateLimited;
+        let counted = !matches!(failure.code, Code::RateLimited | Code::Conflict);
         let again = match (failure.code, kind) {
             // A parent is looked at once; nothing could mend it between two looks.
             (_, Kind::Parent) => false,
-            (Code::RateLimited, _) => true,
+            (Code::RateLimited | Code::Conflict, _) => true,
             (Code::Timeout, _) => seed.timeouts < 2 && seed.attempts < max,
             _ => seed.attempts < max,
         };
@@ -64,11 +66,18 @@ impl Policy {
 mod tests {
     use super::*;
 
-    const POLICY: Policy =
-        Policy { max_parallel: 3, keep_going: false, land_each: false, backoff: 10_000, backoff_max: 300_000, seed: 7 };
+    const POLICY: Policy = Policy {
+        max_parallel: 3,
+        keep_going: false,
+        land_each: false,
+        max_conflicts: 2,
+        backoff: 10_000,
+        backoff_max: 300_000,
+        seed: 7,
+    };
 
     fn seed(attempts: u32, timeouts: u32) -> Seed {
-        Seed { tries: attempts, attempts, timeouts, failed: true, passed: false }
+        Seed { tries: attempts, attempts, timeouts, failed: true, ..Seed::default() }
     }
 
     fn after(code: Code, kind: Kind, attempts: u32, strikes: u32) -> Next {

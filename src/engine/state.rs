@@ -54,6 +54,7 @@ impl Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stopping {
     Skip,
+    Done,
     Halt,
 }
 
@@ -347,7 +348,10 @@ impl RunState {
                 Kind::Verify { executor: true } => !task.seed.failed,
                 Kind::Run | Kind::Exec => false,
             };
-            if verify_first {
+            if verify_first && task.spec.own_tree {
+                self.running += 1;
+                self.verify_in_own_tree(node, fx);
+            } else if verify_first {
                 task.phase = Phase::Ended;
                 self.ended.insert((task.spec.index, node));
             } else {
@@ -358,6 +362,15 @@ impl RunState {
                 fx.push(Effect::Start { node, attempt: task.seed.tries, timeout });
             }
         }
+    }
+
+    /// In a tree of its own nobody is in the way. It keeps its place in the limit.
+    fn verify_in_own_tree(&mut self, node: Node, fx: &mut Vec<Effect>) {
+        let task = &mut self.tasks[node];
+        task.phase = Phase::Verifying;
+        task.started = self.now;
+        let timeout = task.budget().saturating_sub(task.used);
+        fx.push(Effect::Verify { node, attempt: task.seed.tries, timeout });
     }
 
     /// Executors share the tree: a Verify runs when none of them does and none can be started.
@@ -445,8 +458,9 @@ impl RunState {
             self.close(node, Phase::Cancelled, fx);
         }
         if matches!(halt, Halt::Conflict | Halt::Fatal) {
-            // Landing is what went wrong: what passed is known from the journal and lands in the next run.
-            self.landing.clear();
+            // Landing is what went wrong: what passed is known from the journal and lands in the next run. Of a batch
+            // that was made in trees of its own the rest is on the branch already.
+            self.landing.retain(|node| halt == Halt::Conflict && self.tasks[*node].spec.own_tree);
             self.passed.clear();
         }
         self.land_next(fx);
@@ -469,10 +483,13 @@ impl RunState {
         if task.phase != Phase::Running {
             return;
         }
-        self.running -= 1;
         task.used = now.saturating_sub(task.started);
+        if result.is_ok() && task.stopping.is_none() && task.spec.verify && task.spec.own_tree {
+            return self.verify_in_own_tree(node, fx);
+        }
+        self.running -= 1;
         match result {
-            Ok(()) if task.stopping == Some(Stopping::Skip) => self.close(node, Phase::Skipped, fx),
+            Ok(()) if task.stopping.is_some_and(Stopping::by_person) => self.stopped(node, fx),
             Ok(()) if task.spec.verify => {
                 task.phase = Phase::Ended;
                 self.ended.insert((task.spec.index, node));
@@ -483,12 +500,17 @@ impl RunState {
     }
 
     fn verified(&mut self, node: Node, result: Result<(), Failure>, fx: &mut Vec<Effect>) {
-        if self.verifying != Some(node) {
+        let task = &self.tasks[node];
+        if task.phase != Phase::Verifying {
             return;
         }
-        self.verifying = None;
+        if task.spec.own_tree {
+            self.running -= 1;
+        } else {
+            self.verifying = None;
+        }
         match result {
-            Ok(()) if self.tasks[node].stopping == Some(Stopping::Skip) => self.close(node, Phase::Skipped, fx),
+            Ok(()) if task.stopping.is_some_and(Stopping::by_person) => self.stopped(node, fx),
             Ok(()) => self.pass(node, fx),
             Err(failure) => self.failed(node, failure, fx),
         }
@@ -508,10 +530,8 @@ impl RunState {
     /// A try failed: stopped, once more, or for good.
     fn failed(&mut self, node: Node, failure: Failure, fx: &mut Vec<Effect>) {
         let task = &mut self.tasks[node];
-        match task.stopping.take() {
-            Some(Stopping::Skip) => return self.close(node, Phase::Skipped, fx),
-            Some(Stopping::Halt) => return self.close(node, Phase::Cancelled, fx),
-            None => {}
+        if task.stopping.is_some() {
+            return self.stopped(node, fx);
         }
         if failure.code == Code::Timeout {
             task.seed.timeouts += 1;
@@ -545,6 +565,19 @@ impl RunState {
         }
     }
 
+    /// Its processes ended because they were told to.
+    fn stopped(&mut self, node: Node, fx: &mut Vec<Effect>) {
+        let phase = match self.tasks[node].stopping {
+            Some(Stopping::Skip) => Phase::Skipped,
+            Some(Stopping::Done) => Phase::Done,
+            _ => Phase::Cancelled,
+        };
+        if phase == Phase::Done {
+            fx.push(Effect::Cancel { node });
+        }
+        self.close(node, phase, fx);
+    }
+
     /// When every first try of a batch failed, the cause is likely to be common: the rest goes one at a time.
     fn first_try_failed(&mut self) {
         if let Some(active) = &mut self.active {
@@ -565,12 +598,20 @@ impl RunState {
                 }
                 self.close(node, Phase::Done, fx);
             }
-            Err(failure) if failure.code == Code::Conflict => {
-                // In one shared tree that is a person's uncommitted change: it stays passed and lands in a later run.
+            // It stays passed, for a later run: where a person's uncommitted change is in the way (which the driver
+            // knows and halts for), where it did not fit often enough, and where the run ended before it could land.
+            Err(failure)
+                if failure.code == Code::Cancelled
+                    || failure.code == Code::Conflict
+                        && (self.halt.is_some() || self.tasks[node].seed.conflicts >= self.policy.max_conflicts) =>
+            {
                 self.tasks[node].phase = Phase::Passed;
-                self.halt_now(Halt::Conflict, fx);
+                if failure.code == Code::Conflict {
+                    self.halt_now(Halt::Conflict, fx);
+                }
             }
             Err(failure) => {
+                self.tasks[node].seed.conflicts += u32::from(failure.code == Code::Conflict);
                 self.withdraw(node, fx);
                 self.failed(node, failure, fx);
             }
@@ -696,6 +737,7 @@ impl RunState {
             Steer::Pause => self.paused = true,
             Steer::Resume => self.paused = false,
             Steer::Skip(node) => self.skip(node, fx),
+            Steer::Done(node) => self.ticked(node, fx),
             Steer::Retry(node) => self.retry(node, fx),
         }
     }
@@ -712,6 +754,15 @@ impl RunState {
                 self.close(node, Phase::Skipped, fx);
             }
             _ => {}
+        }
+    }
+
+    /// A person ticked it while it was under way. What has not begun is taken from the list; what passed lands.
+    fn ticked(&mut self, node: Node, fx: &mut Vec<Effect>) {
+        let task = &mut self.tasks[node];
+        if matches!(task.phase, Phase::Running | Phase::Verifying) && task.stopping.is_none() {
+            task.stopping = Some(Stopping::Done);
+            fx.push(Effect::Stop { node });
         }
     }
 
@@ -894,6 +945,13 @@ impl RunState {
             }
             self.recount(node);
         }
+    }
+}
+
+impl Stopping {
+    /// Ended by a person, so that it does not count how it ended.
+    fn by_person(self) -> bool {
+        matches!(self, Self::Skip | Self::Done)
     }
 }
 

@@ -55,6 +55,7 @@ fn world(number: u64) -> World {
         }
         stages.last_mut().unwrap().push(node);
     }
+    let own_trees = dice.below(3);
     let specs = (0..count)
         .map(|node| {
             let kind = match dice.below(10) {
@@ -70,6 +71,7 @@ fn world(number: u64) -> World {
                 verify: matches!(kind, Kind::Verify { .. } | Kind::Parent) || dice.one_in(2),
                 max_attempts: 1 + dice.below(4) as u32,
                 timeout: 1000,
+                own_tree: own_trees == 1 || (own_trees == 2 && dice.one_in(2)),
                 needs: needs.into_iter().map(|node| Need { node, blocks: dice.one_in(2) }).collect(),
             }
         })
@@ -78,6 +80,7 @@ fn world(number: u64) -> World {
         max_parallel: 1 + dice.below(4) as usize,
         keep_going: dice.one_in(2),
         land_each,
+        max_conflicts: 2,
         backoff: 10,
         backoff_max: 100,
         seed: number,
@@ -97,9 +100,20 @@ impl World {
             (0, 1) => Code::Timeout,
             (0, _) => Code::Crash,
             (1, _) => Code::VerifyFailed,
+            // Never so often that a person is needed.
+            (_, 0..3) if self.specs[node].own_tree && self.conflicts(node, attempt) < 2 => Code::Conflict,
             _ => Code::CommitFailed,
         };
         Err(Failure::new(code, "dice"))
+    }
+}
+
+impl World {
+    /// How often the tries of a task before this one did not fit the tip, at most: every third one may.
+    fn conflicts(&self, node: Node, attempt: u32) -> usize {
+        let conflicts =
+            |before: u32| matches!(self.outcome(node, before, 2), Err(failure) if failure.code == Code::Conflict);
+        (1..attempt).filter(|before| conflicts(*before)).count()
     }
 }
 
@@ -123,6 +137,8 @@ struct Seat<'a> {
     landed: Vec<Node>,
     running: BTreeSet<Node>,
     verifying: Option<Node>,
+    /// In trees of their own.
+    verifying_apart: BTreeSet<Node>,
     queue: BTreeMap<(Millis, u64), Event>,
     stopped: BTreeSet<Node>,
     passed: BTreeSet<Node>,
@@ -171,6 +187,7 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
         landed,
         running: BTreeSet::new(),
         verifying: None,
+        verifying_apart: BTreeSet::new(),
         queue: BTreeMap::new(),
         stopped: BTreeSet::new(),
         passed: BTreeSet::new(),
@@ -210,8 +227,10 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
                 _ => panic!("run {} waits for nothing", world.number),
             }
         };
-        if let Event::Ended { node, .. } = &event {
-            seat.running.remove(node);
+        match &event {
+            Event::Ended { node, .. } => drop(seat.running.remove(node)),
+            Event::Verified { node, .. } => drop(seat.verifying_apart.remove(node)),
+            _ => {}
         }
         for effect in step(&mut seat.state, now, event) {
             if meddling.crash_after.is_some_and(|limit| seat.facts.len() >= limit) {
@@ -226,18 +245,24 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
                     assert!(timeout == 1000 || timeout == 2000);
                     seat.facts.push(Fact::Started(node));
                     seat.running.insert(node);
-                    assert!(seat.running.len() <= world.policy.max_parallel, "run {}: limit", world.number);
-                    assert!(seat.running.len() <= room.max(1), "run {}: the machine has no room", world.number);
+                    seat.keeps_the_limit();
+                    assert!(seat.busy() <= room.max(1), "run {}: the machine has no room", world.number);
                     let result = world.outcome(node, attempt, 0);
                     seat.queue.insert((now + took, tick), Event::Ended { node, result });
                 }
                 Effect::Verify { node, attempt, .. } => {
-                    assert!(seat.running.is_empty(), "run {}: verified beside a sibling", world.number);
+                    let apart = world.specs[node].own_tree;
+                    assert!(apart || seat.running.is_empty(), "run {}: verified beside a sibling", world.number);
                     if seat.facts.iter().filter(|fact| **fact == Fact::Started(node)).count() < attempt as usize {
                         seat.may_start(node);
                         seat.facts.push(Fact::Started(node));
                     }
-                    seat.verifying = Some(node);
+                    if apart {
+                        seat.verifying_apart.insert(node);
+                        seat.keeps_the_limit();
+                    } else {
+                        seat.verifying = Some(node);
+                    }
                     let result = world.outcome(node, attempt, 1);
                     seat.queue.insert((now + took, tick), Event::Verified { node, result });
                 }
@@ -324,6 +349,14 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
 }
 
 impl Seat<'_> {
+    fn busy(&self) -> usize {
+        self.running.len() + self.verifying_apart.len()
+    }
+
+    fn keeps_the_limit(&self) {
+        assert!(self.busy() <= self.world.policy.max_parallel, "run {}: limit", self.world.number);
+    }
+
     fn leave(&mut self, node: Node) {
         self.running.remove(&node);
         if self.verifying == Some(node) {
@@ -405,7 +438,8 @@ fn hold(from: u64, to: u64) -> usize {
         let mut steer = BTreeMap::new();
         for _ in 0..=dice.below(3) {
             let node = dice.below(world.specs.len() as u64) as usize;
-            let event = match dice.below(8) {
+            let event = match dice.below(9) {
+                8 => Event::Steer(Steer::Done(node)),
                 0 => Event::Halt(Halt::Interrupt),
                 1 => Event::Halt(Halt::RunTimeout),
                 2 => Event::Steer(Steer::Pause),
@@ -435,11 +469,27 @@ fn a_hundred_thousand_random_runs_keep_every_promise() {
 // ---- single promises, told as stories ---------------------------------------------------------------------------------
 
 fn policy(max_parallel: usize) -> Policy {
-    Policy { max_parallel, keep_going: false, land_each: false, backoff: 10, backoff_max: 100, seed: 1 }
+    Policy {
+        max_parallel,
+        keep_going: false,
+        land_each: false,
+        max_conflicts: 2,
+        backoff: 10,
+        backoff_max: 100,
+        seed: 1,
+    }
 }
 
 fn exec(index: usize) -> TaskSpec {
-    TaskSpec { index, kind: Kind::Exec, verify: false, max_attempts: 3, timeout: 1000, needs: Vec::new() }
+    TaskSpec {
+        index,
+        kind: Kind::Exec,
+        verify: false,
+        max_attempts: 3,
+        timeout: 1000,
+        own_tree: false,
+        needs: Vec::new(),
+    }
 }
 
 fn needing(index: usize, node: Node, blocks: bool) -> TaskSpec {
@@ -796,8 +846,8 @@ fn in_graph_mode_an_edit_joins_the_stage_that_goes_on() {
 
 #[test]
 fn a_run_that_was_killed_goes_on_where_it_was() {
-    let seed = Seed { tries: 1, attempts: 1, timeouts: 0, failed: false, passed: true };
-    let tried = Seed { tries: 3, attempts: 2, timeouts: 1, failed: true, passed: false };
+    let seed = Seed { tries: 1, attempts: 1, timeouts: 0, failed: false, passed: true, conflicts: 0 };
+    let tried = Seed { tries: 3, attempts: 2, timeouts: 1, failed: true, passed: false, conflicts: 0 };
     let specs = vec![(exec(0), seed), (exec(1), tried)];
     let mut state = RunState::new(policy(2), specs, vec![Stage { number: 1, nodes: vec![0, 1] }]);
     assert_eq!(tell(&mut state, 0, Event::Next), ["begin 1 [0, 1]", "passed 0", "start 1 #4 2000"]);

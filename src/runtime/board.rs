@@ -282,6 +282,7 @@ fn spec(item: &Item, index: usize, needs: Option<Vec<Need>>, settings: &RunSetti
         verify: !item.fields.verify.is_empty(),
         max_attempts: item.fields.retries.map_or(asked, |retries| retries + 1).max(1),
         timeout: timeout.as_millis().try_into().unwrap_or(u64::MAX),
+        own_tree: false,
         needs: needs.unwrap_or_default(),
     }
 }

@@ -295,6 +295,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         max_parallel: job.settings.max_parallel,
         keep_going: job.settings.keep_going || board.plan.declares_dependencies,
         land_each: board.plan.mode == Mode::Graph,
+        max_conflicts: 2,
         backoff: millis(job.settings.backoff),
         backoff_max: millis(job.settings.backoff_max),
         seed: u64::from(crc32fast::hash(run.as_bytes())),
@@ -373,7 +374,7 @@ fn seed_of(record: &Record, resume: Resume, max_attempts: u32, life: &mut Life, 
         attempts: record.attempts,
         timeouts: record.timeouts,
         failed: record.failure.is_some(),
-        passed: false,
+        ..Seed::default()
     };
     life.failure = record.failure.as_ref().map(|failure| {
         let code = Code::from_name(&failure.code).unwrap_or(Code::Crash);
