@@ -177,6 +177,12 @@ impl RunState {
         self.tasks[node].spec.kind
     }
 
+    /// What a task waits for, in its newest version.
+    #[must_use]
+    pub fn needs(&self, node: Node) -> &[Need] {
+        &self.tasks[node].spec.needs
+    }
+
     /// How many tasks the run has known.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -552,7 +558,7 @@ impl RunState {
             }
             Next::Retry { delay, counted } => {
                 if !counted {
-                    task.seed.attempts -= 1;
+                    task.seed.attempts = task.seed.attempts.saturating_sub(1);
                 }
                 task.strikes = if delay > 0 { task.strikes + 1 } else { 0 };
                 task.phase = if delay > 0 { Phase::Backoff } else { Phase::Waiting };
@@ -635,7 +641,9 @@ impl RunState {
                 task.seed.passed = false;
                 // None was counted yet where it passed in a run that was killed.
                 task.seed.attempts = task.seed.attempts.saturating_sub(1);
-                let failure = Failure::new(Code::CommitFailed, "builds on a task whose commit was refused");
+                // In a tree of its own it started from what did not land, and starts again without it.
+                let code = if task.spec.own_tree { Code::Conflict } else { Code::CommitFailed };
+                let failure = Failure::new(code, "builds on a task that could not land");
                 fx.push(Effect::Retry { node: dependent, attempt: task.seed.tries, failure, delay: 0, counted: false });
                 self.landing.retain(|other| *other != dependent);
                 self.withdraw(dependent, fx);

@@ -145,6 +145,8 @@ struct Seat<'a> {
     failed: BTreeSet<Node>,
     blocked: BTreeSet<Node>,
     skipped: BTreeSet<Node>,
+    /// Done by a person while they were under way.
+    ticked: BTreeSet<Node>,
     /// Final at some time without having landed: what only goes after it need not wait any more.
     over_once: BTreeSet<Node>,
     retried: bool,
@@ -194,6 +196,7 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
         failed: BTreeSet::new(),
         blocked: BTreeSet::new(),
         skipped: BTreeSet::new(),
+        ticked: BTreeSet::new(),
         over_once: BTreeSet::new(),
         retried: meddling.steer.values().any(|event| matches!(event, Event::Steer(Steer::Retry(_)))),
         finish: None,
@@ -276,6 +279,7 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
                 }
                 Effect::Land { node } => {
                     assert!(seat.passed.contains(&node), "run {}: landed without passing", world.number);
+                    assert!(!seat.ticked.contains(&node), "run {}: landed what a person had done", world.number);
                     let result = world.outcome(node, seat.state.tries(node), 2);
                     if result.is_ok() {
                         assert!(!seat.landed.contains(&node), "run {}: landed twice", world.number);
@@ -318,7 +322,12 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
                     seat.skipped.insert(node);
                     seat.over_once.insert(node);
                 }
-                Effect::Cancel { node } => seat.leave(node),
+                Effect::Cancel { node } => {
+                    seat.leave(node);
+                    if seat.state.phase(node) == Phase::Done {
+                        seat.ticked.insert(node);
+                    }
+                }
                 Effect::Finish(finish) => seat.finish = Some(finish),
                 Effect::StageBegin { nodes, .. } => assert!(!nodes.is_empty()),
                 Effect::Landing { nodes } => assert!(nodes.iter().all(|node| seat.passed.contains(node))),
@@ -372,6 +381,7 @@ impl Seat<'_> {
             let there =
                 self.landed.contains(&need.node) || (!self.world.policy.land_each && self.passed.contains(&need.node));
             let over = self.over_once.contains(&need.node);
+            let there = there || self.ticked.contains(&need.node);
             assert!(there || (!need.blocks && over), "run {number}: {node} before {}", need.node);
         }
         // Who takes turns never runs beside one further up the row, whoever dropped out in between. (With several tasks
@@ -709,9 +719,77 @@ fn a_conflict_with_a_persons_change_stops_and_keeps_what_passed() {
     let (mut state, _) = start(policy(2), vec![exec(0), exec(1)], &[&[0, 1]]);
     let _ = tell(&mut state, 1, ended(0));
     assert_eq!(tell(&mut state, 1, ended(1))[1], "landing [0, 1]");
-    let conflict = Event::Landed { node: 0, result: Err(Failure::new(Code::Conflict, "")) };
-    assert_eq!(tell(&mut state, 2, conflict), ["end 1 [] [0, 1]", "finish Halted(Conflict)"]);
+    assert!(tell(&mut state, 2, Event::Halt(Halt::Conflict)).is_empty());
+    assert_eq!(tell(&mut state, 2, conflict(0)), ["end 1 [] [0, 1]", "finish Halted(Conflict)"]);
     assert_eq!((state.phase(0), state.phase(1)), (Phase::Passed, Phase::Passed));
+}
+
+fn own_tree(index: usize) -> TaskSpec {
+    TaskSpec { own_tree: true, verify: true, ..exec(index) }
+}
+
+fn conflict(node: Node) -> Event {
+    Event::Landed { node, result: Err(Failure::new(Code::Conflict, "")) }
+}
+
+#[test]
+fn what_does_not_fit_the_tip_starts_again_twice_and_then_needs_a_person() {
+    let once = |index| TaskSpec { max_attempts: 1, verify: false, ..own_tree(index) };
+    let (mut state, _) = start(policy(2), vec![once(0), once(1), once(2)], &[&[0, 1, 2]]);
+    for node in 0..3 {
+        let _ = tell(&mut state, 1, ended(node));
+    }
+    let _ = tell(&mut state, 2, landed(0));
+    // The rest of the batch lands first: it is on the branch already.
+    assert_eq!(tell(&mut state, 3, conflict(1)), ["retry 1 conflict 0", "land 2"]);
+    assert_eq!(tell(&mut state, 3, landed(2)), ["start 1 #2 1000"]);
+    assert_eq!(tell(&mut state, 4, ended(1)), ["passed 1", "landing [1]", "land 1"]);
+    assert_eq!(tell(&mut state, 5, conflict(1)), ["retry 1 conflict 0", "start 1 #3 1000"]);
+    let _ = tell(&mut state, 6, ended(1));
+    assert_eq!(tell(&mut state, 7, conflict(1)), ["end 1 [0, 2] [1]", "finish Halted(Conflict)"]);
+    assert_eq!(state.phase(1), Phase::Passed);
+}
+
+#[test]
+fn the_rest_of_a_batch_lands_although_one_of_it_needs_a_person() {
+    let specs =
+        (0..2).map(|index| (TaskSpec { verify: false, ..own_tree(index) }, Seed { passed: true, ..Seed::default() }));
+    let stages = vec![Stage { number: 1, nodes: vec![0, 1] }];
+    let mut state = RunState::new(Policy { max_conflicts: 0, ..policy(2) }, specs.collect(), stages);
+    let told = tell(&mut state, 0, Event::Next);
+    assert_eq!(told[3..], ["landing [0, 1]", "land 0"]);
+    assert_eq!(tell(&mut state, 1, conflict(0)), ["land 1"]);
+    assert_eq!(tell(&mut state, 2, landed(1)), ["end 1 [1] [0]", "finish Halted(Conflict)"]);
+}
+
+#[test]
+fn in_a_tree_of_its_own_a_task_is_verified_at_once_and_in_its_place() {
+    let (mut state, _) = start(policy(2), vec![own_tree(0), own_tree(1), own_tree(2)], &[&[0, 1, 2]]);
+    assert_eq!(tell(&mut state, 100, ended(1)), ["verify 1 #1 900"]);
+    assert_eq!(tell(&mut state, 200, ended(0)), ["verify 0 #1 800"]);
+    assert_eq!(tell(&mut state, 300, verified(1, true)), ["passed 1", "start 2 #1 1000"]);
+    assert_eq!(tell(&mut state, 300, verified(0, false)), ["retry 0 verify_failed 0", "start 0 #2 1000"]);
+}
+
+#[test]
+fn a_box_that_a_person_ticks_ends_its_task_and_frees_what_waits() {
+    let (mut state, _) = start(policy(2), vec![own_tree(0), needing(1, 0, true)], &[&[0, 1]]);
+    assert_eq!(tell(&mut state, 1, Event::Steer(Steer::Done(0))), ["stop 0"]);
+    assert!(tell(&mut state, 1, Event::Steer(Steer::Done(0))).is_empty(), "once");
+    assert_eq!(tell(&mut state, 2, broke(0, Code::Cancelled)), ["cancel 0", "start 1 #1 1000"]);
+    assert!(tell(&mut state, 3, Event::Steer(Steer::Done(0))).is_empty());
+    assert_eq!(tell(&mut state, 4, ended(1)), ["passed 1", "landing [1]", "land 1"]);
+    assert_eq!(tell(&mut state, 5, landed(1)), ["end 1 [1] []", "next?"]);
+}
+
+#[test]
+fn what_ended_before_it_could_land_stays_passed() {
+    let (mut state, _) = start(policy(1), vec![own_tree(0)], &[&[0]]);
+    let _ = (tell(&mut state, 1, ended(0)), tell(&mut state, 1, verified(0, true)));
+    assert!(tell(&mut state, 2, Event::Halt(Halt::Interrupt)).is_empty());
+    let stopped = Event::Landed { node: 0, result: Err(Failure::new(Code::Cancelled, "")) };
+    assert_eq!(tell(&mut state, 3, stopped), ["end 1 [] [0]", "finish Halted(Interrupt)"]);
+    assert_eq!(state.phase(0), Phase::Passed);
 }
 
 #[test]

@@ -304,7 +304,9 @@ fn a_ralph_state_file_stays_true_for_its_tool() {
 
 #[test]
 fn a_state_file_that_cannot_be_written_in_the_end_is_told_and_is_no_success() {
-    let world = World::new("- [ ] 1.1 In the way\n  - **Do**: echo a > a.txt; rm -f .spec-state.json; mkdir -p .spec-state.json/x\n");
+    let world = World::new(
+        "- [ ] 1.1 In the way\n  - **Do**: echo a > a.txt; rm -f .spec-state.json; mkdir -p .spec-state.json/x\n",
+    );
     let output = world.run(["--no-commit"]);
     assert_eq!(output.code, 2, "{output}");
     assert!(output.stderr.contains(".spec-state.json"), "{output}");
