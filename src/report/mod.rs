@@ -147,6 +147,11 @@ impl Reporters {
         }
     }
 
+    /// Takes the live view away until it is drawn anew: something else is to have the terminal.
+    pub fn clear(&mut self) {
+        self.draw(false);
+    }
+
     /// Takes the live view away and prints the summary.
     pub fn finish(&mut self) {
         self.draw(false);

@@ -1,13 +1,46 @@
 //! The only place that reads clocks. Durations and limits come from [`now`], which follows tokio's paused time in tests;
 //! what people read comes from [`timestamp`].
+//!
+//! While a person has the whole program stopped (Ctrl-Z) this clock stands still: nothing that was stopped runs into a
+//! limit. Timers do not know that; who waits for an instant of this clock waits by [`sleep_until`] or [`timer`].
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use uuid::Uuid;
 
+/// For how long the clock stood still so far, in nanoseconds. Only the thread that runs everything changes it.
+static STOOD_STILL: AtomicU64 = AtomicU64::new(0);
+
+fn stood_still() -> Duration {
+    Duration::from_nanos(STOOD_STILL.load(Ordering::Relaxed))
+}
+
 /// The monotonic clock.
 #[must_use]
 pub fn now() -> Instant {
-    Instant::now()
+    Instant::now() - stood_still()
+}
+
+/// Does something that takes no time by this clock.
+pub(super) fn stand_still(act: impl FnOnce()) {
+    let begun = Instant::now();
+    act();
+    let nanos = begun.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
+    STOOD_STILL.fetch_add(nanos, Ordering::Relaxed);
+}
+
+/// When a timer is to ring so that it does not ring before this instant, as far as that is known now: look again then.
+pub(super) fn timer(at: Instant) -> Instant {
+    at + stood_still()
+}
+
+/// Sleeps until this clock is there.
+pub(super) async fn sleep_until(at: Instant) {
+    while now() < at {
+        tokio::time::sleep_until(timer(at)).await;
+    }
 }
 
 /// The wall clock as RFC 3339 in UTC with milliseconds (`2026-01-31T12:00:00.123Z`). Only ever for people.
@@ -41,8 +74,6 @@ fn rfc3339(at: jiff::Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -27,7 +27,8 @@ use super::control::{Command, LOOK_EVERY, Mailbox, Request};
 use super::process::{Line, SpawnError, Stop};
 use super::shared::SharedTree;
 use super::shell::Shell;
-use super::signals::{Signal, Signals};
+use super::signals::{Asked, Signal, Signals};
+use super::tree;
 use crate::cli::exit;
 use crate::cli::settings::RunSettings;
 use crate::document::{self, Document, FileEntry, Severity};
@@ -227,6 +228,7 @@ impl Driver {
         let mut frames = tokio::time::interval(FRAME);
         frames.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut beats = tokio::time::interval(HEARTBEAT);
+        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let deadline = self.parts.settings.run_timeout.map(|limit| self.parts.started + limit);
@@ -240,15 +242,18 @@ impl Driver {
             let wake = self.parts.engine.next_wake().map(|at| self.parts.started + Duration::from_millis(at));
             tokio::select! {
                 biased;
-                (signal, count) = signals.next() => {
-                    if count > 1 {
+                asked = signals.next() => match asked {
+                    Asked::End(Signal::Interrupt, 1) => self.halt(Halt::Interrupt),
+                    Asked::End(_, 1) => self.halt(Halt::Terminate),
+                    Asked::End(signal, _) => {
                         killed = Some(signal.exit_code());
                         break;
                     }
-                    let halt = if signal == Signal::Interrupt { Halt::Interrupt } else { Halt::Terminate };
-                    self.notice("warning", "stopping", "stopping: what runs is ended and kept; once more ends at once");
-                    self.told.push_back(Told::Halt(halt));
-                }
+                    Asked::StandStill => {
+                        self.parts.reporters.clear();
+                        tree::suspend();
+                    }
+                },
                 Some(spawned) = self.spawned.1.recv() => self.spawned(&spawned),
                 Some(done) = self.workers.join_next() => {
                     self.ended(done);
@@ -281,6 +286,11 @@ impl Driver {
             Some(code) => self.kill(code).await,
             None => self.close(),
         }
+    }
+
+    fn halt(&mut self, halt: Halt) {
+        self.notice("warning", "stopping", "stopping: what runs is ended and kept; once more ends at once");
+        self.told.push_back(Told::Halt(halt));
     }
 
     /// Tells the engine what happened and carries out what it asks for, until nothing is left to tell.
@@ -1279,7 +1289,7 @@ fn read_progress(path: &Path) -> Option<String> {
 /// Sleeps until then; for ever without a time.
 async fn until(at: Option<Instant>) {
     match at {
-        Some(at) => tokio::time::sleep_until(at).await,
+        Some(at) => clock::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -418,7 +418,7 @@ impl Running {
         let mut stops = self.stop.subscribe();
         // Asked before anybody waited.
         stops.mark_changed();
-        let alarm = tokio::time::sleep_until(self.limits.next());
+        let alarm = tokio::time::sleep_until(clock::timer(self.limits.next()));
         tokio::pin!(alarm);
         let status = loop {
             tokio::select! {
@@ -435,14 +435,14 @@ impl Running {
                 Ok(()) = stops.changed() => {
                     if let Some(stop) = *stops.borrow_and_update() {
                         self.limits.end(Ended::Stopped(stop), &self.tree);
-                        alarm.as_mut().reset(self.limits.next());
+                        alarm.as_mut().reset(clock::timer(self.limits.next()));
                     }
                 }
                 () = &mut alarm => {
                     if self.limits.ring(&self.tree) == Ring::GiveUp {
                         break None;
                     }
-                    alarm.as_mut().reset(self.limits.next());
+                    alarm.as_mut().reset(clock::timer(self.limits.next()));
                 }
             }
         };
@@ -454,6 +454,7 @@ impl Running {
         // What is left in the tree is ended while its output is still read: who waits to write cannot end in order.
         let mut left_behind = None;
         let mut pipes_held = false;
+        let mut pipes_until = clock::now();
         {
             let ending = self.tree.end(self.limits.grace_for_the_rest());
             tokio::pin!(ending);
@@ -461,7 +462,8 @@ impl Running {
                 tokio::select! {
                     n = &mut ending, if left_behind.is_none() => {
                         left_behind = Some(n);
-                        alarm.as_mut().reset(clock::now() + PIPE_WAIT);
+                        pipes_until = clock::now() + PIPE_WAIT;
+                        alarm.as_mut().reset(clock::timer(pipes_until));
                     }
                     n = self.stdout.read(), if self.stdout.is_open() => self.stdout.take(n, &mut self.log),
                     n = self.stderr.read(), if self.stderr.is_open() => self.stderr.take(n, &mut self.log),
@@ -471,8 +473,11 @@ impl Running {
                         }
                     }
                     () = &mut alarm, if left_behind.is_some() => {
-                        pipes_held = true;
-                        break;
+                        pipes_held = clock::now() >= pipes_until;
+                        if pipes_held {
+                            break;
+                        }
+                        alarm.as_mut().reset(clock::timer(pipes_until));
                     }
                 }
             }

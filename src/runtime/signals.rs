@@ -1,7 +1,9 @@
-//! The signals that ask the whole run to stop. The first lets the driver end in order, a second ends at once.
+//! The signals that ask the whole run to end, or to stand still. The first to end lets the driver end in order, a second
+//! ends at once.
 
 use std::io;
 
+use nix::sys::signal::Signal as Os;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 /// A signal that asks for the end of the run.
@@ -26,6 +28,15 @@ impl Signal {
     }
 }
 
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The end of the run, so many times with this one: 1 means in order, more means at once.
+    End(Signal, u32),
+    /// To stand still until we are told to go on: Ctrl-Z.
+    StandStill,
+}
+
 /// Listens for the signals from its creation on; they no longer end the program by themselves.
 #[derive(Debug)]
 pub struct Signals {
@@ -33,6 +44,8 @@ pub struct Signals {
     terminate: Stream,
     /// None where the run was started to outlive its terminal (`nohup`).
     hangup: Option<Stream>,
+    /// None where whoever started us wants no job control.
+    stop: Option<Stream>,
     seen: u32,
 }
 
@@ -42,43 +55,52 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: if hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) },
+            hangup: unless_ignored(Os::SIGHUP)?,
+            stop: unless_ignored(Os::SIGTSTP)?,
             seen: 0,
         })
     }
 
-    /// The next signal, and how many there have been with it: 1 means end in order, more means at once.
-    pub async fn next(&mut self) -> (Signal, u32) {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(stream) => stream.recv().await,
-                None => std::future::pending().await,
-            }
-        };
+    /// What the next signal asks for.
+    pub async fn next(&mut self) -> Asked {
         let signal = tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
-            _ = hangup => Signal::Hangup,
+            () = received(&mut self.hangup) => Signal::Hangup,
+            () = received(&mut self.stop) => return Asked::StandStill,
         };
         self.seen += 1;
-        (signal, self.seen)
+        Asked::End(signal, self.seen)
     }
 }
 
-/// Whether whoever started us had hangups ignored. Must be asked before a handler is set.
-fn hangup_is_ignored() -> bool {
+/// Ends when the signal has come; never where nobody listens for it.
+async fn received(stream: &mut Option<Stream>) {
+    match stream {
+        Some(stream) => drop(stream.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Listens for a signal, unless whoever started us had it ignored.
+fn unless_ignored(os: Os) -> io::Result<Option<Stream>> {
+    if is_ignored(os) { Ok(None) } else { signal(SignalKind::from_raw(os as i32)).map(Some) }
+}
+
+/// Must be asked before a handler is set.
+fn is_ignored(signal: Os) -> bool {
     std::fs::read_to_string("/proc/self/status")
         .ok()
         .and_then(|status| {
             let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
             u64::from_str_radix(mask.trim(), 16).ok()
         })
-        .is_some_and(|mask| mask & 1 == 1)
+        .is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1)
 }
 
 #[cfg(test)]
 mod tests {
-    use nix::sys::signal::{Signal as Os, raise};
+    use nix::sys::signal::raise;
 
     use super::*;
 
@@ -86,13 +108,17 @@ mod tests {
     async fn the_second_signal_is_told_from_the_first() {
         let mut signals = Signals::new().unwrap();
         raise(Os::SIGINT).unwrap();
-        assert_eq!(signals.next().await, (Signal::Interrupt, 1));
+        assert_eq!(signals.next().await, Asked::End(Signal::Interrupt, 1));
+        raise(Os::SIGTSTP).unwrap();
+        if signals.stop.is_some() {
+            assert_eq!(signals.next().await, Asked::StandStill);
+        }
         raise(Os::SIGTERM).unwrap();
-        let (signal, nth) = signals.next().await;
-        assert_eq!((signal, nth, signal.exit_code()), (Signal::Terminate, 2, 143));
+        assert_eq!(signals.next().await, Asked::End(Signal::Terminate, 2));
         raise(Os::SIGHUP).unwrap();
         if signals.hangup.is_some() {
-            assert_eq!(signals.next().await, (Signal::Hangup, 3));
+            assert_eq!(signals.next().await, Asked::End(Signal::Hangup, 3));
         }
+        assert_eq!([Signal::Interrupt, Signal::Terminate, Signal::Hangup].map(Signal::exit_code), [130, 143, 143]);
     }
 }

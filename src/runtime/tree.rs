@@ -13,7 +13,7 @@ use std::io;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, raise};
 use nix::unistd::Pid;
 
 use super::clock;
@@ -71,10 +71,18 @@ impl Process {
     }
 }
 
-/// The leaders of all trees that are not over, with their marks. Of the whole program, as its children are.
-static TREES: LazyLock<Mutex<BTreeMap<i32, String>>> = LazyLock::new(Mutex::default);
+/// The trees that are not over, by their leaders. Of the whole program, as its children are.
+static TREES: LazyLock<Mutex<BTreeMap<i32, Known>>> = LazyLock::new(Mutex::default);
 
-fn trees() -> MutexGuard<'static, BTreeMap<i32, String>> {
+/// What is to be known of a tree to find it.
+#[derive(Debug, Clone)]
+struct Known {
+    mark: String,
+    /// Its leader's id may be another's.
+    leader_reaped: bool,
+}
+
+fn trees() -> MutexGuard<'static, BTreeMap<i32, Known>> {
     TREES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -83,25 +91,40 @@ pub(super) fn none() -> bool {
     trees().is_empty()
 }
 
+/// Stops everything that we started and this program with it, until somebody lets this program go on (`fg`); then all
+/// goes on. What we wait for with a clock counts none of that time.
+pub(super) fn suspend() {
+    let known = trees().clone();
+    let stopped = freeze(|| known.iter().flat_map(|(leader, tree)| os::members(*leader, tree)).collect());
+    clock::stand_still(|| {
+        // It returns when we go on. Where it cannot be done, everything just goes on.
+        raise(Signal::SIGSTOP).ok();
+    });
+    for process in stopped {
+        process.signal(Signal::SIGCONT);
+    }
+}
+
 /// A process that we started, and everything below it.
 #[derive(Debug)]
 pub(super) struct Tree {
     leader: i32,
-    mark: String,
-    leader_reaped: bool,
+    known: Known,
 }
 
 impl Tree {
     /// The tree of a process that was just started in a group of its own with `mark` as the last part of its [`MARK`].
     pub(super) fn new(leader: u32, mark: String) -> Self {
         let leader = leader.cast_signed();
-        trees().insert(leader, mark.clone());
-        Self { leader, mark, leader_reaped: false }
+        let known = Known { mark, leader_reaped: false };
+        trees().insert(leader, known.clone());
+        Self { leader, known }
     }
 
     /// To be called as soon as the leader was waited for: from then on its id may be another's.
     pub(super) fn leader_reaped(&mut self) {
-        self.leader_reaped = true;
+        self.known.leader_reaped = true;
+        trees().insert(self.leader, self.known.clone());
     }
 
     /// Asks everything in the tree to end. What is stopped goes on, or it could not.
@@ -134,7 +157,7 @@ impl Tree {
 
     /// Everything that is alive in the tree. Reaps what is dead and came to us.
     fn members(&self) -> Vec<Process> {
-        os::members(self)
+        os::members(self.leader, &self.known)
     }
 }
 
@@ -195,13 +218,20 @@ async fn gone(mut find: impl FnMut() -> Vec<Process>, at_most: Duration) -> bool
         if clock::now() >= deadline {
             return false;
         }
-        tokio::time::sleep_until((clock::now() + pause).min(deadline)).await;
+        clock::sleep_until((clock::now() + pause).min(deadline)).await;
         pause = (pause * 2).min(Duration::from_millis(50));
     }
 }
 
-/// Stops all, looks again until nothing new has come, then kills: a stopped process cannot fork.
-fn freeze_and_kill(mut find: impl FnMut() -> Vec<Process>) {
+/// Stops all, then kills: a stopped process cannot fork.
+fn freeze_and_kill(find: impl FnMut() -> Vec<Process>) {
+    for process in freeze(find) {
+        process.signal(Signal::SIGKILL);
+    }
+}
+
+/// Stops all, and looks again until nothing new has come.
+fn freeze(mut find: impl FnMut() -> Vec<Process>) -> Vec<Process> {
     let mut frozen: BTreeMap<(i32, u64), Process> = BTreeMap::new();
     let mut quiet = 0;
     while quiet < QUIET {
@@ -215,9 +245,7 @@ fn freeze_and_kill(mut find: impl FnMut() -> Vec<Process>) {
         // A signal is not instant: what a process did until it stopped is seen in the next round.
         quiet = if frozen.len() == before { quiet + 1 } else { 0 };
     }
-    for process in frozen.values() {
-        process.signal(Signal::SIGKILL);
-    }
+    frozen.into_values().collect()
 }
 
 #[cfg(target_os = "linux")]
@@ -230,7 +258,7 @@ mod os {
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     use nix::unistd::{geteuid, getpid, getsid};
 
-    use super::{Duration, MARK, Pid, Process, Tree, io, trees};
+    use super::{Duration, Known, MARK, Pid, Process, io, trees};
 
     pub(super) fn become_subreaper() -> io::Result<()> {
         Ok(nix::sys::prctl::set_child_subreaper(true)?)
@@ -240,14 +268,14 @@ mod os {
         stat(pid).map_or(0, |process| process.start)
     }
 
-    pub(super) fn members(tree: &Tree) -> Vec<Process> {
+    pub(super) fn members(leader: i32, tree: &Known) -> Vec<Process> {
         let mut found: Vec<Process> = Vec::new();
         if !tree.leader_reaped {
-            found.extend(stat(tree.leader).filter(|process| !process.zombie));
+            found.extend(stat(leader).filter(|process| !process.zombie));
         }
         // What died while we looked may have left a child to us that was not in the list yet.
         let orphans = loop {
-            let (orphans, reaped) = orphans(tree);
+            let (orphans, reaped) = orphans(leader, tree);
             if !reaped {
                 break orphans;
             }
@@ -270,7 +298,7 @@ mod os {
     }
 
     /// The children of ours that we did not start and that are this tree's; and whether any were reaped meanwhile.
-    fn orphans(tree: &Tree) -> (Vec<Process>, bool) {
+    fn orphans(leader: i32, tree: &Known) -> (Vec<Process>, bool) {
         let ours = getpid().as_raw();
         // The kernel gives orphans to the first thread of the subreaper.
         let listed: Vec<i32> = match read(&format!("/proc/self/task/{ours}/children")) {
@@ -303,7 +331,7 @@ mod os {
                     return false;
                 }
                 let marks = marks(&environ);
-                process.group == tree.leader
+                process.group == leader
                     || marks.as_deref().is_some_and(|marks| marks.split('/').any(|mark| mark == tree.mark))
                     // With nothing else running it can only be of this tree.
                     || (left_session && trees.len() == 1 && !in_group && marks.is_none() && is_wiped(&environ))
@@ -449,7 +477,7 @@ mod os {
 
 #[cfg(not(target_os = "linux"))]
 mod os {
-    use super::{Pid, Process, Tree, io, kill};
+    use super::{Known, Pid, Process, io, kill};
 
     pub(super) fn become_subreaper() -> io::Result<()> {
         Ok(())
@@ -460,9 +488,8 @@ mod os {
     }
 
     /// The group as one: a negative id addresses all of it.
-    pub(super) fn members(tree: &Tree) -> Vec<Process> {
-        let group =
-            Process { pid: -tree.leader, start: 0, group: tree.leader, session: 0, parent: 0, zombie: false, cpu: 0 };
+    pub(super) fn members(leader: i32, _: &Known) -> Vec<Process> {
+        let group = Process { pid: -leader, start: 0, group: leader, session: 0, parent: 0, zombie: false, cpu: 0 };
         let alive = kill(Pid::from_raw(group.pid), None).is_ok();
         if alive { vec![group] } else { Vec::new() }
     }

@@ -211,3 +211,44 @@ fn a_skip_is_allowed_where_that_is_asked_for() {
     assert_eq!(output.code, 0, "{output}");
     assert!(!output.stdout.contains("ALL_TASKS_COMPLETE"), "skipped is not done: {output}");
 }
+
+/// The letter of a process's state; none where it is gone.
+fn state(pid: Pid) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit_once(") ")?.1.split(' ').next()?.to_owned())
+}
+
+fn wait_for_state(pids: &[Pid], stopped: bool) {
+    while !pids.iter().all(|pid| (state(*pid).as_deref() == Some("T")) == stopped) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn ctrl_z_stops_everything_that_runs_and_the_time_until_fg_counts_for_no_limit() {
+    let world = World::new(
+        "- [ ] 1.1 Works\n  - **Do**: setsid sh -c 'echo $$ > \"$HOME/other\"; exec sleep 600' & while [ ! -s \"$HOME/other\" ]; do :; done; echo $$ > \"$HOME/pid\"; echo began > \"$HOME/began\"; read go < \"$HOME/gate\"; echo a > a.txt\n",
+    );
+    let (began, gate) = (world.fifo("began"), world.fifo("gate"));
+    let run = world.start(["--timeout", "5s", "--idle-timeout", "5s", "--run-timeout", "5s"]);
+    std::fs::read(began).expect("the executor runs");
+    let ours = Pid::from_raw(run.id().cast_signed());
+    let below = ["pid", "other"]
+        .map(|file| Pid::from_raw(world.env.read(format!("../home/{file}")).trim().parse().expect("a process")));
+    let all = [ours, below[0], below[1]];
+    kill(ours, Signal::SIGTSTP).expect("the run is there");
+    wait_for_state(&all, true);
+    std::thread::sleep(std::time::Duration::from_secs(6)); // tidy: longer than every limit, while all stands still
+    assert!(all.iter().all(|pid| state(*pid).as_deref() == Some("T")), "nobody went on");
+    kill(ours, Signal::SIGCONT).expect("the run is there");
+    wait_for_state(&all, false);
+    std::fs::File::options()
+        .write(true)
+        .open(gate)
+        .expect("the executor goes on")
+        .write_all(b"go\n")
+        .expect("it reads");
+    let output = world.finish(run);
+    assert_eq!(output.code, 0, "{output}");
+    assert!(world.ticked("1.1") && world.events("task_retry").is_empty(), "{output}");
+}
