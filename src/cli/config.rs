@@ -107,6 +107,8 @@ fn raw(value: &DeValue<'_>) -> Result<Raw, String> {
         DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
             .map(Raw::Number)
             .map_err(|_| "must be a whole number of 0 or more".to_owned()),
+        // As it is written: the setting reads it.
+        DeValue::Float(number) => Ok(Raw::Text(number.as_str().to_owned())),
         DeValue::Array(items) => items
             .iter()
             .map(|item| item.get_ref().as_str().map(str::to_owned))

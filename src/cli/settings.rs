@@ -9,8 +9,10 @@ use clap::ValueEnum;
 
 use super::args::{RunArgs, Selection};
 use super::{Error, config};
+use crate::document::{duration, size};
 use crate::engine::gates;
-use crate::{document::duration, plan};
+use crate::plan;
+use crate::runtime::admission::Thresholds;
 
 /// How order is derived, as typed.
 #[allow(rustdoc::broken_intra_doc_links, reason = "the comments are the help, which shows markers as they are written")]
@@ -85,7 +87,7 @@ impl From<Ownership> for gates::Ownership {
 }
 
 /// Every option of `spec run`, resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct RunSettings {
     /// How many tasks may run at once; at least 1.
@@ -148,6 +150,8 @@ pub struct RunSettings {
     pub resources: BTreeMap<String, usize>,
     /// How many new files are too many for one task.
     pub too_much: usize,
+    /// From where on the machine counts as short.
+    pub admission: Thresholds,
 }
 
 impl Default for RunSettings {
@@ -183,6 +187,7 @@ impl Default for RunSettings {
             shared_files: Vec::new(),
             resources: BTreeMap::new(),
             too_much: 2000,
+            admission: Thresholds::default(),
         }
     }
 }
@@ -201,7 +206,7 @@ pub enum Raw {
 }
 
 /// Where a setting can be given: its path in `spec.toml` and its name in the environment.
-pub const KEYS: [(&str, &str); 25] = [
+pub const KEYS: [(&str, &str); 34] = [
     ("run.max_parallel", "SPEC_MAX_PARALLEL"),
     ("run.mode", "SPEC_MODE"),
     ("run.isolation", "SPEC_ISOLATION"),
@@ -226,6 +231,15 @@ pub const KEYS: [(&str, &str); 25] = [
     ("exec.signal", "SPEC_EXEC_SIGNAL"),
     ("retry.backoff", "SPEC_RETRY_BACKOFF"),
     ("retry.backoff_max", "SPEC_RETRY_BACKOFF_MAX"),
+    ("admission.enabled", "SPEC_ADMISSION"),
+    ("admission.task_memory", "SPEC_ADMISSION_TASK_MEMORY"),
+    ("admission.memory_reserve", "SPEC_ADMISSION_MEMORY_RESERVE"),
+    ("admission.memory_pressure", "SPEC_ADMISSION_MEMORY_PRESSURE"),
+    ("admission.cpu_pressure", "SPEC_ADMISSION_CPU_PRESSURE"),
+    ("admission.io_pressure", "SPEC_ADMISSION_IO_PRESSURE"),
+    ("admission.load", "SPEC_ADMISSION_LOAD"),
+    ("admission.files", "SPEC_ADMISSION_FILES"),
+    ("admission.disk_reserve", "SPEC_ADMISSION_DISK_RESERVE"),
     ("resources.*", ""),
 ];
 
@@ -365,6 +379,15 @@ impl RunSettings {
             "exec.signal" => self.exec_signal = flag(raw)?,
             "retry.backoff" => self.backoff = time(raw)?,
             "retry.backoff_max" => self.backoff_max = time(raw)?,
+            "admission.enabled" => self.admission.enabled = flag(raw)?,
+            "admission.task_memory" => self.admission.task_memory = bytes(raw)?,
+            "admission.memory_reserve" => self.admission.memory_reserve = Some(bytes(raw)?),
+            "admission.memory_pressure" => self.admission.memory_pressure = share(raw)?,
+            "admission.cpu_pressure" => self.admission.cpu_pressure = share(raw)?,
+            "admission.io_pressure" => self.admission.io_pressure = share(raw)?,
+            "admission.load" => self.admission.load = number(raw)?,
+            "admission.files" => self.admission.files = share(raw)?,
+            "admission.disk_reserve" => self.admission.disk_reserve = bytes(raw)?,
             _ => match key.strip_prefix("resources.") {
                 Some(name) => {
                     self.resources.insert(name.to_owned(), count(raw)?);
@@ -394,6 +417,29 @@ fn count(raw: &Raw) -> Result<usize, String> {
         Some(number) => Ok(number),
         None => Err("must be a whole number".to_owned()),
     }
+}
+
+fn bytes(raw: &Raw) -> Result<u64, String> {
+    match raw {
+        Raw::Number(bytes) => Ok(*bytes),
+        Raw::Text(text) => size::parse(text),
+        _ => Err("is not a size; write it like `512M` or `2G`".to_owned()),
+    }
+}
+
+/// A number above 0.
+fn number(raw: &Raw) -> Result<f64, String> {
+    let number = match raw {
+        Raw::Number(number) => Some(*number as f64),
+        Raw::Text(text) => text.trim().parse::<f64>().ok(),
+        _ => None,
+    };
+    number.filter(|number| *number > 0.0 && number.is_finite()).ok_or_else(|| "must be a number above 0".to_owned())
+}
+
+/// A number above 0 and not above 1.
+fn share(raw: &Raw) -> Result<f64, String> {
+    number(raw).ok().filter(|share| *share <= 1.0).ok_or_else(|| "must be a share, above 0 and at most 1".to_owned())
 }
 
 fn time(raw: &Raw) -> Result<Duration, String> {

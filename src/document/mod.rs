@@ -25,6 +25,7 @@ mod lookup;
 mod parse;
 mod roles;
 mod scan;
+pub mod size;
 #[cfg(test)]
 mod tests;
 

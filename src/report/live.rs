@@ -73,6 +73,9 @@ fn bar(tally: &Tally, active: &[&Active], columns: usize, paint: Paint) -> Strin
     if tally.paused {
         figures.push(("paused".to_owned(), Kind::Warn));
     }
+    if let Some((what, _)) = &tally.hold {
+        figures.push((format!("waits for {what}"), Kind::Warn));
+    }
     let running = active.iter().filter(|task| task.phase != "waiting").count();
     if running > 0 {
         figures.push((format!("{running} running"), Kind::Plain));

@@ -20,6 +20,7 @@ const fn level(event: &Event) -> i8 {
         | Event::ParentComplete { .. }
         | Event::Unattributed { .. }
         | Event::Paused { .. }
+        | Event::Hold { .. }
         | Event::Notice { .. }
         | Event::ListChanged { .. } => 0,
         Event::TaskOutput { .. } | Event::StepStart { .. } | Event::BatchComplete { .. } | Event::TaskVerify { .. } => {
@@ -144,6 +145,10 @@ fn told(event: &Event, tally: &Tally, paint: Paint) -> Option<String> {
         }
         Event::Paused { paused: true } => format!("{} nothing new is started until `spec resume`", warn("Paused")),
         Event::Paused { paused: false } => format!("{} goes on", good("Resumed")),
+        Event::Hold { held: true, what, reason, tasks } => {
+            format!("{} {}: {} ({})", warn("Waiting"), clean(what), clean(reason), count(*tasks, "task", "tasks"))
+        }
+        Event::Hold { .. } => format!("{} the machine has room again", good("Resumed")),
         Event::Notice { level, message, .. } => {
             let verb = if level == "warning" { warn("Warning") } else { dim("Note") };
             format!("{verb} {}", clean(message))

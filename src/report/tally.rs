@@ -116,6 +116,8 @@ pub struct Tally {
     pub warnings: usize,
     /// Nothing new is started.
     pub paused: bool,
+    /// What the machine is short of, and the number, while tasks wait for that.
+    pub hold: Option<(String, String)>,
     /// How it ended: exit code, outcome, figures; none while it goes on (or where it was killed).
     pub end: Option<(u8, String, Summary)>,
     started: Option<Timestamp>,
@@ -235,6 +237,7 @@ impl Tally {
                 self.leave_out(task, Why::Blocked(by.iter().map(|label| clean(label)).collect()));
             }
             Event::Paused { paused } => self.paused = *paused,
+            Event::Hold { held, what, reason, .. } => self.hold = held.then(|| (clean(what), clean(reason))),
             Event::Notice { level, .. } if level == "warning" => self.warnings += 1,
             Event::ListChanged { tasks, done, .. } => (self.tasks, self.done) = (*tasks, *done),
             Event::RunComplete { exit, outcome, summary } => {

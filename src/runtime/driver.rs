@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::admission::Admission;
 use super::attempt::{self, Attempt, Brake, Prompt, Ran, Spawned};
 use super::board::{self, Board, ListFile};
 use super::clock;
@@ -191,6 +192,7 @@ pub(super) struct Driver {
     pub(super) landed_early: HashSet<Node>,
     current: Option<Node>,
     started_at: String,
+    admission: Admission,
     /// Landed or failed in graph mode, and not told yet.
     pub(super) to_tell: Vec<Node>,
 }
@@ -198,6 +200,9 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
         let started = parts.started;
+        let disks = vec![parts.root.clone(), parts.paths.folder().to_owned()];
+        let settings = &parts.settings;
+        let admission = Admission::new(settings.admission.clone(), settings.max_parallel, disks);
         Self {
             parts,
             told: VecDeque::new(),
@@ -219,6 +224,7 @@ impl Driver {
             landed_early: HashSet::new(),
             current: None,
             started_at: clock::timestamp(),
+            admission,
             to_tell: Vec::new(),
         }
     }
@@ -263,6 +269,7 @@ impl Driver {
                     }
                 }
                 () = until(wake) => self.told.push_back(Told::Wake),
+                () = until(self.admission.again()) => self.make_room(),
                 () = until(deadline), if self.parts.engine.halt().is_none() => {
                     self.notice("warning", "run-timeout", "the time limit of the run is reached");
                     self.told.push_back(Told::Halt(Halt::RunTimeout));
@@ -296,18 +303,33 @@ impl Driver {
     /// Tells the engine what happened and carries out what it asks for, until nothing is left to tell.
     fn turn(&mut self) {
         while let Some(told) = self.told.pop_front() {
-            let now = self.now();
-            for effect in engine::step(&mut self.parts.engine, now, told) {
-                if let Err(fatal) = self.carry_out(effect) {
-                    self.give_up(fatal);
-                }
-            }
+            self.make_room();
+            self.step(told);
+        }
+        if let Some(hold) = self.admission.report(self.parts.engine.held()) {
+            self.emit(hold).ok();
         }
         // In graph mode no step ends before everything does: each is told as it lands or fails.
         for node in std::mem::take(&mut self.to_tell) {
             if let Err(fatal) = self.signal(node) {
                 self.give_up(fatal);
             }
+        }
+    }
+
+    fn step(&mut self, told: Told) {
+        let now = self.now();
+        for effect in engine::step(&mut self.parts.engine, now, told) {
+            if let Err(fatal) = self.carry_out(effect) {
+                self.give_up(fatal);
+            }
+        }
+    }
+
+    /// Looks at the machine, and starts what it has room for. Before every step, since any may start something.
+    fn make_room(&mut self) {
+        if let Some(most) = self.admission.look(self.parts.engine.running()) {
+            self.step(Told::Ceiling(most));
         }
     }
 
@@ -732,6 +754,7 @@ impl Driver {
         let scripts = job.run.to_vec();
         let brake = self.parts.lives[node].brake.clone();
         self.parts.lives[node].started = Some(clock::now());
+        self.admission.started();
         self.summary.workers_started += 1;
         self.summary.most_at_once = self.summary.most_at_once.max(self.parts.engine.running());
         if shell {

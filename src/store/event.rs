@@ -422,6 +422,17 @@ pub enum Event {
         /// True: nothing new is started.
         paused: bool,
     },
+    /// Tasks that could start wait because the machine is short, or go on. One always may run.
+    Hold {
+        /// True: they wait.
+        held: bool,
+        /// `memory`, `cpu`, `io`, `load`, `files` or `disk`; empty where nothing is held any more.
+        what: String,
+        /// The number that was found, and what it would have to be.
+        reason: String,
+        /// How many tasks wait for nothing else.
+        tasks: usize,
+    },
     /// Something people should know that stops nothing.
     Notice {
         /// `warning` or `info`.

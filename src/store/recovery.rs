@@ -376,6 +376,7 @@ impl Recovered {
             | Event::Signal { .. }
             | Event::Paused { .. }
             | Event::Notice { .. }
+            | Event::Hold { .. }
             | Event::ListChanged { .. } => {}
         }
     }

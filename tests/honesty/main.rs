@@ -15,4 +15,5 @@ mod input;
 mod options;
 mod processes;
 mod repositories;
+mod room;
 mod said;

@@ -72,9 +72,13 @@ impl World {
     }
 
     /// The same, without waiting for its end.
-    #[expect(clippy::disallowed_methods, reason = "the test does something while it runs")]
     pub(crate) fn start<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Child {
-        let mut command = self.run_command(args);
+        self.start_command(self.run_command(args))
+    }
+
+    /// Starts a command whose output is looked at when it has [ended](Self::finish).
+    #[expect(clippy::disallowed_methods, clippy::unused_self, reason = "the test does something while it runs")]
+    pub(crate) fn start_command(&self, mut command: std::process::Command) -> Child {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
     }
 

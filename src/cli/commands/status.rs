@@ -66,6 +66,8 @@ pub struct RunStatus {
     pub max_parallel: usize,
     /// Nothing new is started.
     pub paused: bool,
+    /// What the machine is short of, while tasks that could start wait for that; null where none does.
+    pub hold: Option<HoldStatus>,
     /// Process id of the runner, while it goes on.
     pub pid: Option<u32>,
     /// The machine it goes on on.
@@ -74,6 +76,15 @@ pub struct RunStatus {
     pub outcome: Option<String>,
     /// Its exit code; null unless it ended.
     pub exit: Option<u8>,
+}
+
+/// Why tasks that could start do not.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct HoldStatus {
+    /// `memory`, `cpu`, `io`, `load`, `files` or `disk`.
+    pub what: String,
+    /// The number when it was found, and what it would have to be.
+    pub reason: String,
 }
 
 /// How many tasks are in which state.
@@ -190,6 +201,7 @@ fn run_status(run: &Run) -> RunStatus {
         mode: run.tally.mode.clone(),
         max_parallel: run.tally.max_parallel,
         paused: run.tally.paused && owner.is_some(),
+        hold: run.tally.hold.clone().filter(|_| owner.is_some()).map(|(what, reason)| HoldStatus { what, reason }),
         pid: owner.map(|owner| owner.pid),
         host: owner.map(|owner| clean(&owner.host)),
         outcome: ended.map(|(_, outcome, _)| clean(outcome)),
@@ -418,7 +430,14 @@ fn human(status: &Status) -> String {
             ("going_on", Some(pid)) => {
                 let host = run.host.as_deref().unwrap_or_default();
                 let paused = if run.paused { "; paused, `spec resume` goes on" } else { "" };
-                format!("run {id} has been going on for {}: process {pid} on {host} ({how}){paused}", took(run.seconds))
+                let hold = run
+                    .hold
+                    .as_ref()
+                    .map_or_else(String::new, |hold| format!("; waiting: {} {}", hold.what, hold.reason));
+                format!(
+                    "run {id} has been going on for {}: process {pid} on {host} ({how}){paused}{hold}",
+                    took(run.seconds)
+                )
             }
             ("killed", _) => {
                 format!("run {id} was killed after {} at least ({how}); `spec run` goes on with it", took(run.seconds))
