@@ -25,6 +25,10 @@ pub struct Attribution {
     open: Vec<Open>,
     /// What is no task's, by path: from when to when, and why.
     nobody: BTreeMap<RepoPath, (Option<Blob>, Option<Blob>, Why)>,
+    /// What is never taken, why, and which tasks may have made it. It stays known when they are forgotten.
+    refused: BTreeMap<RepoPath, (Refusal, BTreeSet<String>)>,
+    /// Of that, what [`refusals`](Self::refusals) has not told yet.
+    untold: BTreeSet<RepoPath>,
 }
 
 /// From what to what.
@@ -36,7 +40,6 @@ struct Task {
     reported: BTreeSet<RepoPath>,
     /// Path by path, changes in order; several where someone else changed it in between.
     own: BTreeMap<RepoPath, Vec<Step>>,
-    refused: BTreeMap<RepoPath, Refusal>,
     /// Paths of a person that it wrote to.
     overlaps: BTreeSet<RepoPath>,
 }
@@ -105,9 +108,12 @@ impl Attribution {
     }
 
     /// What an earlier run left in the tree, and nobody can say whose it is.
-    pub fn leave(&mut self, changes: &[Change]) {
+    pub fn leave(&mut self, changes: &[Change], refused: &[Refused]) {
         for change in changes {
             self.note(change, Why::Earlier);
+        }
+        for refused in refused {
+            self.refused.insert(refused.path.clone(), (refused.why, BTreeSet::new()));
         }
     }
 
@@ -128,20 +134,14 @@ impl Attribution {
 
     /// What was seen since the last record, while just the tasks ran that are running now.
     pub fn record(&mut self, seen: &Seen) {
-        for path in &seen.cleared {
-            for task in self.tasks.values_mut() {
-                task.refused.remove(path);
-            }
-        }
         for refused in &seen.refused {
             // Where it cannot be told whose it is, every task that may have made it has to answer for it.
             let candidates = self.candidates(&refused.path);
-            for name in candidates {
-                if let Some(task) = self.tasks.get_mut(&name) {
-                    task.refused.insert(refused.path.clone(), refused.why);
-                }
+            if !candidates.is_empty() {
+                self.refuse(refused, candidates);
             }
         }
+        self.clear(&seen.cleared);
         for change in &seen.changes {
             let candidates = self.candidates(&change.path);
             match candidates.len() {
@@ -156,9 +156,37 @@ impl Attribution {
 
     /// What was seen while a Verify ran (and no task).
     pub fn record_verify(&mut self, seen: &Seen) {
+        for refused in &seen.refused {
+            self.refuse(refused, BTreeSet::new());
+        }
+        self.clear(&seen.cleared);
         for change in &seen.changes {
             self.note(change, Why::Verify);
         }
+    }
+
+    fn refuse(&mut self, refused: &Refused, candidates: BTreeSet<String>) {
+        self.refused.insert(refused.path.clone(), (refused.why, candidates));
+        self.untold.insert(refused.path.clone());
+    }
+
+    fn clear(&mut self, cleared: &[RepoPath]) {
+        for path in cleared {
+            self.refused.remove(path);
+            self.untold.remove(path);
+        }
+    }
+
+    /// What was refused since this was asked last, and is still there.
+    pub fn refusals(&mut self) -> Vec<Refused> {
+        let told = std::mem::take(&mut self.untold);
+        let refused = |path| self.refused.get(&path).map(|(why, _)| Refused { path: path.clone(), why: *why });
+        told.into_iter().filter_map(refused).collect()
+    }
+
+    /// Everything in the tree that runs made and nobody takes, by path.
+    pub fn refused(&self) -> impl Iterator<Item = &RepoPath> {
+        self.refused.keys()
     }
 
     /// What was seen after `spec` itself did something to these paths (carried what a hook changed, took out what a
@@ -197,7 +225,12 @@ impl Attribution {
                 .flat_map(|(path, steps)| steps.iter().map(move |step| change(path, step)))
                 .collect(),
             overlaps: overlaps.into_iter().cloned().collect(),
-            refused: task.refused.iter().map(|(path, &why)| Refused { path: path.clone(), why }).collect(),
+            refused: self
+                .refused
+                .iter()
+                .filter(|(_, (_, candidates))| candidates.contains(name))
+                .map(|(path, (why, _))| Refused { path: path.clone(), why: *why })
+                .collect(),
             outside,
             maybe: maybe.into_iter().cloned().collect(),
         }
@@ -208,6 +241,9 @@ impl Attribution {
     pub fn forget(&mut self, task: &str, left: &[Change]) {
         self.running.remove(task);
         self.tasks.remove(task);
+        for (_, candidates) in self.refused.values_mut() {
+            candidates.remove(task);
+        }
         self.settle();
         for change in left {
             self.note(change, Why::Left(task.to_owned()));
@@ -240,7 +276,8 @@ impl Attribution {
     }
 
     /// Which running tasks may have written `path`; one, where it can be told.
-    fn candidates(&self, path: &RepoPath) -> BTreeSet<String> {
+    #[must_use]
+    pub fn candidates(&self, path: &RepoPath) -> BTreeSet<String> {
         let declares = |name: &&String| {
             self.tasks.get(*name).is_some_and(|task| task.declared.iter().any(|declared| declared.covers(path)))
         };

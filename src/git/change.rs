@@ -221,6 +221,7 @@ impl Change {
             oid: oid(&self.new),
             old_mode: mode(&self.old),
             old_oid: oid(&self.old),
+            refused: None,
         }
     }
 

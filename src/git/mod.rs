@@ -36,4 +36,4 @@ pub use land::{Landed, Work};
 pub use repo::{Repo, SpecFiles};
 pub use salvage::Salvaged;
 pub use slots::{Found, Slot};
-pub use snapshot::{Refusal, Refused, Seen, Snapshot};
+pub use snapshot::{Refusal, Refused, Seen, Snapshot, Whose};

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use super::change::{Change, Oid, RepoPath};
 use super::error::Error;
 use super::repo::{Repo, SpecFiles, unexpected};
+use crate::store::event::TreeEntry;
 
 /// Follows the working tree of a repository.
 #[derive(Debug)]
@@ -27,6 +28,9 @@ pub struct Snapshot {
     /// What would have been refused before the run already; left out of everything as long as it is there.
     before: BTreeSet<RepoPath>,
 }
+
+/// Which running tasks may have made a path.
+pub type Whose<'a> = dyn Fn(&RepoPath) -> BTreeSet<String> + 'a;
 
 /// What one look saw.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +50,15 @@ pub struct Refused {
     pub path: RepoPath,
     /// Why.
     pub why: Refusal,
+}
+
+impl Refused {
+    /// As the journal has it.
+    #[must_use]
+    pub fn to_wire(&self) -> TreeEntry {
+        let refused = Some(self.why.describe().to_owned());
+        TreeEntry { path: self.path.to_wire(), refused, ..TreeEntry::default() }
+    }
 }
 
 /// Why a path is not taken in.
@@ -84,7 +97,7 @@ impl Snapshot {
         let tree = repo.tree_of(repo.head()?.commit.as_ref())?;
         let mut snapshot =
             Self { repo: repo.clone(), own, index, tree, most_new, refused: BTreeMap::new(), before: BTreeSet::new() };
-        let seen = snapshot.look_at(true)?;
+        let seen = snapshot.look_at(true, &|_| BTreeSet::new())?;
         Ok((snapshot, seen))
     }
 
@@ -102,12 +115,18 @@ impl Snapshot {
         &self.tree
     }
 
-    /// What changed since the last look. What a sibling writes meanwhile is seen now or at the next look.
+    /// What changed since the last look, while no more than one task ran.
     pub fn look(&mut self) -> Result<Seen, Error> {
-        self.look_at(false)
+        self.look_at(false, &|_| BTreeSet::new())
     }
 
-    fn look_at(&mut self, first: bool) -> Result<Seen, Error> {
+    /// The same while several tasks ran: `whose` says which of them may have made a path, and too many new files are
+    /// counted for each of its answers. What a sibling writes meanwhile is seen now or at the next look.
+    pub fn look_among(&mut self, whose: &Whose<'_>) -> Result<Seen, Error> {
+        self.look_at(false, whose)
+    }
+
+    fn look_at(&mut self, first: bool, whose: &Whose<'_>) -> Result<Seen, Error> {
         let listed = self
             .repo
             .git
@@ -125,7 +144,7 @@ impl Snapshot {
         }
         self.before.retain(|path| unlike.contains_key(path));
         unlike.retain(|path, _| !self.before.contains(path));
-        let mut refused = self.judge(&unlike);
+        let mut refused = self.judge(&unlike, whose);
         unlike.retain(|path, _| !refused.contains_key(path));
         let mut changes = Vec::new();
         if !unlike.is_empty() || first {
@@ -141,9 +160,10 @@ impl Snapshot {
             self.tree = tree;
         }
         if first {
-            // A person's: nobody's fault, and not to be counted with what tasks make.
+            // Nobody's fault any more, and not to be counted with what tasks make.
+            let seen = refused.iter().map(|(path, &why)| Refused { path: path.clone(), why }).collect();
             self.before = refused.into_keys().collect();
-            return Ok(Seen { changes, ..Seen::default() });
+            return Ok(Seen { changes, refused: seen, cleared: Vec::new() });
         }
         let fresh = |(path, why): (&RepoPath, &Refusal)| {
             (self.refused.get(path) != Some(why)).then(|| Refused { path: path.clone(), why: *why })
@@ -158,12 +178,22 @@ impl Snapshot {
     }
 
     /// Which of the new paths are not to be taken in.
-    fn judge(&self, unlike: &BTreeMap<RepoPath, bool>) -> BTreeMap<RepoPath, Refusal> {
+    fn judge(&self, unlike: &BTreeMap<RepoPath, bool>, whose: &Whose<'_>) -> BTreeMap<RepoPath, Refusal> {
         let new = || unlike.iter().filter(|&(_, &new)| new).map(|(path, _)| path);
         // What was refused before is not held against what comes after it; once there is little of it left, it counts.
         let known = |path: &RepoPath| self.refused.get(path) == Some(&Refusal::TooMany);
-        let (all, fresh) = (new().count(), new().filter(|path| !known(path)).count());
-        let too_many = |path: &RepoPath| if known(path) { all > self.most_new } else { fresh > self.most_new };
+        let fresh = || new().filter(|path| !known(path));
+        let mut made: BTreeMap<BTreeSet<String>, usize> = BTreeMap::new();
+        let all = new().count();
+        if fresh().count() > self.most_new {
+            fresh().for_each(|path| *made.entry(whose(path)).or_default() += 1);
+        }
+        let too_many = |path: &RepoPath| {
+            if known(path) {
+                return all > self.most_new;
+            }
+            !made.is_empty() && made.get(&whose(path)).is_some_and(|made| *made > self.most_new)
+        };
         new()
             .filter_map(|path| {
                 let why = if path.as_bytes().ends_with(b"/") {

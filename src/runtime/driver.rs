@@ -38,10 +38,10 @@ use crate::engine::output::Report;
 use crate::engine::{
     self, Code, Effect, Event as Told, Failure, Finish, Halt, Kind, Millis, Node, Phase, RunState, Steer,
 };
-use crate::git::{Change, Declared, Refusal, RepoPath, Taken};
+use crate::git::{Attribution, Change, Declared, Refusal, Refused, RepoPath, Taken};
 use crate::plan;
 use crate::report::Reporters;
-use crate::store::event::{Envelope, Event, SCHEMA, Summary, TaskRef};
+use crate::store::event::{Envelope, Event, SCHEMA, Summary, TaskRef, TreeEntry};
 use crate::store::fs::PathError;
 use crate::store::journal::Journal;
 use crate::store::lock::SpecLock;
@@ -876,6 +876,7 @@ impl Driver {
                 entries: taken.changes.iter().map(Change::to_wire).collect(),
                 commits: commits.iter().map(ToString::to_string).collect(),
             });
+            events.extend(refusals(&mut tree.ledger, &format!("made while {} ran, and never committed", task.task)));
             self.parts.lives[node].taken = Some(Box::new(taken));
         }
         let (gates, result) = self.judge(node, ran, report, head, !commits.is_empty());
@@ -1022,9 +1023,11 @@ impl Driver {
         }
         if let Some(tree) = &mut self.parts.tree {
             let changes = tree.verified()?;
+            let reason = format!("written by the Verify of {}", task.task);
+            events.extend(refusals(&mut tree.ledger, &reason));
             if !changes.is_empty() {
                 let entries = changes.iter().map(Change::to_wire).collect();
-                events.push(Event::Unattributed { entries, reason: format!("written by the Verify of {}", task.task) });
+                events.push(Event::Unattributed { entries, reason });
             }
         }
         let verdict = if result.is_ok() { Verdict::Pass } else { Verdict::Fail };
@@ -1219,6 +1222,7 @@ impl Driver {
                 .iter()
                 .filter(|it| !it.persons)
                 .map(|it| it.change.path.to_string())
+                .chain(tree.ledger.refused().map(ToString::to_string))
                 .collect();
             paths.sort();
             summary.unattributed = paths;
@@ -1280,6 +1284,12 @@ impl Driver {
             _ => (exit::DONE, "done"),
         }
     }
+}
+
+/// What is in the tree and was never taken from there: noted, so that the next run does not take it for a person's.
+fn refusals(ledger: &mut Attribution, reason: &str) -> Option<Event> {
+    let entries: Vec<TreeEntry> = ledger.refusals().iter().map(Refused::to_wire).collect();
+    (!entries.is_empty()).then(|| Event::Unattributed { entries, reason: reason.to_owned() })
 }
 
 fn gate_event(task: &TaskRef, attempt: u32, gate: Gate) -> Event {

@@ -20,7 +20,7 @@ use super::tree;
 use crate::cli::settings::RunSettings;
 use crate::document::{self, Diagnostic, Document, Severity};
 use crate::engine::{Code, Failure, Policy, RunState, Seed, Steer};
-use crate::git::{self, Blob, Change, Declared, Oid, Repo, RepoPath, SpecFiles};
+use crate::git::{self, Blob, Change, Declared, Oid, Refused, Repo, RepoPath, SpecFiles};
 use crate::plan::{self, Mode};
 use crate::report::Reporters;
 use crate::store::event::{Event, TreeEntry};
@@ -254,14 +254,18 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         Some(repo) => {
             let own = spec_files(&repo, &paths);
             let landed = finish_commits(&repo, &before)?;
-            let (mut tree, changes) = SharedTree::begin(repo, own, !job.settings.no_commit, job.settings.too_much)?;
-            let sorted = Sorted::new(changes, &before, &board, &records, &landed);
+            let (mut tree, found) = SharedTree::begin(repo, own, !job.settings.no_commit, job.settings.too_much)?;
+            let sorted = Sorted::new(found.changes, &before, &board, &records, &landed);
+            let (refused, persons): (Vec<Refused>, Vec<Refused>) =
+                found.refused.into_iter().partition(|refused| left_refused(&refused.path, &before));
             let mine: Vec<Change> = sorted.nobodys.iter().chain(sorted.tasks.values().flatten()).cloned().collect();
-            let dirty = tree.repo.dirty(&tree.own, &mine)?;
+            let mut dirty = tree.repo.dirty(&tree.own, &mine)?;
+            let left: BTreeSet<&RepoPath> = refused.iter().map(|refused| &refused.path).collect();
+            dirty.retain(|path| !left.contains(path));
             if !dirty.is_empty() && !job.settings.allow_dirty {
                 return Err(RunError::Dirty(dirty.iter().map(ToString::to_string).collect()));
             }
-            tree.settle(&sorted.persons, &sorted.nobodys, &sorted.tasks);
+            tree.settle(&sorted.persons, (&sorted.nobodys, &refused), &sorted.tasks);
             for (node, record) in records.iter().enumerate() {
                 let key = &board.entries[node].task.key;
                 let mut taken = tree.ledger.taken(key);
@@ -277,8 +281,11 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
                 }
                 lives[node].taken = Some(Box::new(taken));
             }
-            baseline = sorted.persons.iter().map(Change::to_wire).collect::<Vec<TreeEntry>>();
-            leftovers = sorted.nobodys.iter().map(Change::to_wire).collect();
+            let entries = |changes: &[Change], refused: &[Refused]| -> Vec<TreeEntry> {
+                changes.iter().map(Change::to_wire).chain(refused.iter().map(Refused::to_wire)).collect()
+            };
+            baseline = entries(&sorted.persons, &persons);
+            leftovers = entries(&sorted.nobodys, &refused);
             Some(tree)
         }
     };
@@ -420,6 +427,17 @@ fn finish_commits<'a>(repo: &Repo, before: &'a Recovered) -> Result<BTreeSet<&'a
     Ok(landed)
 }
 
+/// Whether an earlier run made what is not taken in: by its journal, or because a task was cut short and a person did not
+/// have it before. Nobody looks into such files: they go by their names.
+fn left_refused(path: &RepoPath, before: &Recovered) -> bool {
+    was_refused(path, &before.unattributed) || before.is_cut_short() && !before.baseline.contains_key(&path.to_wire())
+}
+
+/// Whether these have a path as one that was not taken in.
+fn was_refused(path: &RepoPath, entries: &BTreeMap<String, TreeEntry>) -> bool {
+    entries.get(&path.to_wire()).is_some_and(|entry| entry.refused.is_some())
+}
+
 fn spec_files(repo: &Repo, paths: &SpecPaths) -> SpecFiles {
     let relative = |path: &std::path::Path| repo.relative(path).unwrap_or_else(|| RepoPath::new(b"".as_slice()));
     SpecFiles { list: relative(paths.list()), progress: relative(paths.progress()) }
@@ -483,7 +501,9 @@ impl Sorted {
         };
         for change in changes {
             let path = &change.path;
-            if persons.get(path).is_some_and(|had| had.new == change.new) {
+            // There may have been too many new files, and now there are few.
+            let one_of_too_many = change.old.is_none() && was_refused(path, &before.baseline);
+            if persons.get(path).is_some_and(|had| had.new == change.new) || one_of_too_many {
                 sorted.persons.push(change);
                 continue;
             }
@@ -498,7 +518,8 @@ impl Sorted {
                 continue;
             }
             let path = &rest.path;
-            if nobodys.get(path).is_some_and(|left| left.new == rest.new) {
+            let one_of_too_many = rest.old.is_none() && was_refused(path, &before.unattributed);
+            if nobodys.get(path).is_some_and(|left| left.new == rest.new) || one_of_too_many {
                 sorted.nobodys.push(rest);
             } else if cut_short().next().is_none() {
                 sorted.persons.push(rest);

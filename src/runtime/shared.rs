@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use crate::engine::Node;
 use crate::engine::gates::Head;
 use crate::git::{
-    Attribution, Change, Committer, Declared, Error, HeadState, Moved, Oid, Repo, RepoPath, Seen, Snapshot, SpecFiles,
-    Taken,
+    Attribution, Change, Committer, Declared, Error, HeadState, Moved, Oid, Refused, Repo, RepoPath, Seen, Snapshot,
+    SpecFiles, Taken,
 };
 use crate::store::event::TreeEntry;
 
@@ -31,13 +31,8 @@ pub(super) struct SharedTree {
 }
 
 impl SharedTree {
-    /// Begins to follow the tree. What differs from HEAD by now is returned; the ledger takes it for a person's.
-    pub(super) fn begin(
-        repo: Repo,
-        own: SpecFiles,
-        commits: bool,
-        most_new: usize,
-    ) -> Result<(Self, Vec<Change>), Error> {
+    /// Begins to follow the tree. What differs from HEAD by now is returned, and is in no ledger yet.
+    pub(super) fn begin(repo: Repo, own: SpecFiles, commits: bool, most_new: usize) -> Result<(Self, Seen), Error> {
         let head = repo.head()?;
         let (snapshot, seen) = Snapshot::begin(&repo, own.clone(), most_new)?;
         let committer = commits.then(|| Committer::new(&repo)).transpose()?;
@@ -54,16 +49,21 @@ impl SharedTree {
             fresh: true,
             repo,
         };
-        Ok((tree, seen.changes))
+        Ok((tree, seen))
     }
 
     /// What the tree held when the run began: a person's, nobody's, and what tasks of an earlier run had done.
-    pub(super) fn settle(&mut self, persons: &[Change], nobodys: &[Change], tasks: &BTreeMap<String, Vec<Change>>) {
+    pub(super) fn settle(
+        &mut self,
+        persons: &[Change],
+        nobodys: (&[Change], &[Refused]),
+        tasks: &BTreeMap<String, Vec<Change>>,
+    ) {
         self.ledger = Attribution::new(persons);
         for (key, changes) in tasks {
             self.ledger.restore(key, changes);
         }
-        self.ledger.leave(nobodys);
+        self.ledger.leave(nobodys.0, nobodys.1);
     }
 
     /// Whether the tree still has what a task had done by the journal: in what was found of it (`found`), or as somebody
@@ -86,7 +86,7 @@ impl SharedTree {
         if std::mem::replace(&mut self.fresh, true) {
             return Ok(());
         }
-        let seen = self.snapshot.look()?;
+        let seen = self.snapshot.look_among(&|path| self.ledger.candidates(path))?;
         self.ledger.record(&seen);
         self.look_at_head()
     }
@@ -144,7 +144,7 @@ impl SharedTree {
 
     /// What we did to the tree ourselves is settled.
     pub(super) fn own_change(&mut self, paths: &[RepoPath]) -> Result<(), Error> {
-        let seen: Seen = self.snapshot.look()?;
+        let seen = self.snapshot.look_among(&|path| self.ledger.candidates(path))?;
         self.ledger.record_own(&seen, paths);
         self.head = self.repo.head()?;
         Ok(())

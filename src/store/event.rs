@@ -51,6 +51,9 @@ pub struct TreeEntry {
     /// The object that was there before the change, absent where the path was not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_oid: Option<String>,
+    /// Why it was not taken in (`looks like a secret`): it is there, and neither its mode nor its object is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// The figures of a finished run.

@@ -245,6 +245,79 @@ fn thousands_of_new_files_and_secrets_are_too_much() {
     assert!(output.contains(".env"), "{output}");
 }
 
+/// The list of a world, mended and committed by a person.
+fn mended(world: &World) {
+    let list = world.list();
+    world.env.write("tasks.md", list.replace("**Do**: ", "**Do**: echo b > b.txt; exit 0; "));
+    world.env.git(["commit", "-q", "-m", "mend the list", "tasks.md"]);
+}
+
+#[test]
+fn what_was_too_much_is_the_run_s_own_in_the_next_one_and_stays_uncommitted() {
+    let act = "echo a > a.txt; echo KEY=1 > .env; mkdir -p many/more; cd many; seq 30 | xargs touch; git init -q inner";
+    let world =
+        World::new(&format!("- [ ] 1.1 Makes too much\n  - **Do**: {act}\n")).settings("[run]\ntoo_much = 20\n");
+    let output = world.run([""; 0]);
+    assert!(output.code == 1 && output.stdout.contains("code: too_much"), "{output}");
+    assert!(output.stderr.contains("Left over .env a.txt many/1 "), "{output}");
+    mended(&world);
+    for text in ["echo c", "echo d"] {
+        let output = world.run([""; 0]);
+        assert_eq!(output.code, 0, "what is left is no person's dirt: {output}");
+        assert!(output.stderr.contains("Left over .env a.txt many/1 "), "and still told of: {output}");
+        assert_eq!(world.paths_of("1.1"), ["b.txt", "tasks.md"]);
+        assert!(world.env.path("many/30").exists() && world.env.path(".env").exists());
+        // One more run, which has it from the journal of this one.
+        let reopened = world.list().replace("[x] 1.1", "[ ] 1.1").replace("echo b", text).replace("echo c", text);
+        world.env.write("tasks.md", reopened);
+        world.env.git(["commit", "-q", "-m", "once more", "tasks.md"]);
+    }
+    // Few of them are left, and they are still nobody's.
+    for number in 5..=30 {
+        std::fs::remove_file(world.env.path(format!("many/{number}"))).expect("it is there");
+    }
+    let output = world.run([""; 0]);
+    assert_eq!(output.code, 0, "{output}");
+    assert_eq!(world.env.git(["ls-files", "many", "a.txt", ".env"]), "");
+    // What a person adds is the person's.
+    world.env.write("mine/.env", "KEY=2");
+    let output = world.run([""; 0]);
+    assert!(output.code == 2 && output.stderr.contains("mine/.env") && !output.stderr.contains("many"), "{output}");
+}
+
+#[test]
+fn what_was_too_much_when_a_run_was_killed_is_told_from_a_person_s() {
+    let act = "echo KEY=1 > .env; echo began > \"$HOME/began\"; read line < \"$HOME/gate\"";
+    let world = World::new(&format!("- [ ] 1.1 Makes too much\n  - **Do**: {act}\n"));
+    world.env.write("mine/.env", "KEY=2");
+    let (began, _gate) = (world.fifo("began"), world.fifo("gate"));
+    let mut run = world.start(["--allow-dirty"]);
+    std::fs::read(began).expect("the executor runs");
+    run.kill().expect("it runs");
+    run.wait().expect("it is over");
+    mended(&world);
+    let output = world.run([""; 0]);
+    assert!(output.code == 2 && output.stderr.contains("changes: mine/.env\n"), "only the person's: {output}");
+    let output = world.run(["--allow-dirty"]);
+    assert_eq!(output.code, 0, "{output}");
+    assert_eq!(world.env.git(["ls-files", ".env", "mine"]), "");
+}
+
+#[test]
+fn a_sibling_of_a_task_that_makes_thousands_of_files_keeps_its_own() {
+    let world = World::new(
+        "- [ ] 1.1 [P] Many\n  - **Do**: mkdir -p many && (cd many && seq 30 | xargs touch); echo go > \"$HOME/made\"; read go < \"$HOME/gate\"\n  - **Files**: many/\n\
+         - [ ] 1.2 [P] Few\n  - **Do**: read go < \"$HOME/made\"; echo b > b.txt; echo go > \"$HOME/gate\"\n  - **Files**: b.txt\n",
+    )
+    .settings("[run]\ntoo_much = 20\n");
+    world.fifo("made");
+    world.fifo("gate");
+    let output = world.run([""; 0]);
+    assert_eq!(output.code, 1, "{output}");
+    assert!(world.ticked("1.2") && !world.ticked("1.1"), "{output}");
+    assert_eq!(world.paths_of("1.2"), ["b.txt", "tasks.md"]);
+}
+
 #[test]
 fn what_verify_says_counts_and_the_next_try_is_told() {
     let bad = "  - **Do**: echo $SPEC_ATTEMPT > a.txt; echo all tests passed; echo TASK_COMPLETE\n  - **Verify**: `cat a.txt; echo 72 errors; exit 9`\n";
