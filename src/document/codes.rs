@@ -20,6 +20,10 @@ pub const CODES: &[(&str, &str)] = &[
     (PARALLEL_IN_PROSE, "a parallel mark in the middle of a title is prose"),
     (PARENT_WITH_DO, "an item with tasks below it has a Do or Run of its own, which is never run"),
     (RUN_NOT_EXECUTABLE, "a Run field without a command in it"),
+    (
+        SCRIPT_HIDES_FAILURES,
+        "a fence of Verify or Run has several commands of which only the last one's failure counts",
+    ),
     (TASK_HELD, "an item with `[~]` is set aside and not run"),
     (TASK_STARTED, "an item with `[-]` was begun; it counts as open"),
     (TOO_MANY_DEPENDENCIES, "the dependencies name more tasks than a list of this size can mean"),
@@ -49,6 +53,7 @@ pub(super) const PARALLEL_BULLET: &str = "parallel-bullet";
 pub(super) const PARALLEL_IN_PROSE: &str = "parallel-in-prose";
 pub(super) const PARENT_WITH_DO: &str = "parent-with-do";
 pub(super) const RUN_NOT_EXECUTABLE: &str = "run-not-executable";
+pub(super) const SCRIPT_HIDES_FAILURES: &str = "script-hides-failures";
 pub(super) const TASK_HELD: &str = "task-held";
 pub(super) const TASK_STARTED: &str = "task-started";
 pub(super) const TOO_MANY_DEPENDENCIES: &str = "too-many-dependencies";

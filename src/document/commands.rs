@@ -1,8 +1,10 @@
 //! Commands in the values of Verify and Run: fences of the shell, and code spans that stand where a command stands.
 
-use super::Command;
 use super::scan::{Code, Language};
+use super::{Command, pattern};
+use regex::Regex;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// Words that may stand before a command, and between two.
 const CONNECTORS: &[&str] = &["and", "then", "run"];
@@ -197,6 +199,32 @@ pub(super) fn is_piped(script: &str) -> bool {
         .any(|member| member.split_whitespace().next().is_some_and(|word| SINKS.contains(&word)))
 }
 
+/// A script that ends at the first command that fails.
+static SET_E: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?m)^[ \t]*set +-(?:[a-z]*e|o +errexit)"));
+/// What a compound command begins and ends with, on lines of their own.
+static BEGINS: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(?:if|for|while|until|case|select) |[{(]$"));
+static ENDS: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[})]|(?:^|[; ])(?:fi|done|esac)(?:$|[^a-z])"));
+/// A line that the next one belongs to.
+static GOES_ON: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:\\|&&|\|)$"));
+
+/// Whether a script has several commands of which only the last one's failure is seen. What spans lines (a compound
+/// command) is one; a script with a here-document or an open quote is left alone.
+pub(super) fn hides_failures(script: &str) -> bool {
+    if !script.contains('\n') || script.contains("<<") || SET_E.is_match(script) {
+        return false;
+    }
+    let mut lines = script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let quoted = |line: &str| line.matches('"').count() % 2 + line.matches('\'').count() % 2 > 0;
+    let (mut commands, mut depth, mut goes_on) = (0, 0_usize, false);
+    let readable = lines.all(|line| {
+        commands += usize::from(depth == 0 && !goes_on);
+        depth = (depth + usize::from(BEGINS.is_match(line))).saturating_sub(usize::from(ENDS.is_match(line)));
+        goes_on = GOES_ON.is_match(line);
+        !quoted(line)
+    });
+    readable && commands > 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,5 +291,32 @@ mod tests {
         assert!(is_piped("a | b | head"));
         assert!(!is_piped("a || tail x"));
         assert!(!is_piped("cat x | grep y"));
+    }
+
+    #[test]
+    fn a_script_that_hides_failures_is_noticed() {
+        for script in
+            ["a\nb", "cd x\n# why\n\na && b", "for x in 1 2; do\n  a\ndone\nb", "a |\nb\nc", "if a; then b; fi\nc"]
+        {
+            assert!(hides_failures(script), "{script}");
+        }
+        for script in [
+            "a",
+            "a && b",
+            "a &&\nb",
+            "a \\\n  --flag",
+            "a |\n  b",
+            "# why\na",
+            "set -e\na\nb",
+            "# why\nset -euo pipefail\na\nb",
+            "set -o errexit\na\nb",
+            "for x in 1 2; do\n  a\n  b\ndone",
+            "if a; then\n  b\nfi",
+            "f() {\n  a\n}",
+            "cat <<END\na\nEND",
+            "sh -c '\na\nb\n'",
+        ] {
+            assert!(!hides_failures(script), "{script}");
+        }
     }
 }

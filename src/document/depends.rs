@@ -4,33 +4,37 @@ use super::commands::bullet;
 use super::fields::is_none;
 use super::labels;
 use super::scan::Scan;
-use super::{Dependency, Diagnostic, Heading, Item, Role, Severity, codes, ids};
+use super::{Dependency, Diagnostic, Heading, Item, Role, Severity, codes, ids, pattern};
+use regex::{Captures, Regex};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// Words before an id that say nothing.
-const LEADING: &[&str] = &["tasks", "task", "subtask", "items", "item", "タスク", "任务", "任務", "on", "depends on"];
-/// What sections are called in front of their number.
-const SECTIONS: &[&str] = &[
-    "task group",
-    "group",
-    "phase",
-    "section",
-    "stage",
-    "wave",
-    "milestone",
-    "sprint",
-    "epic",
-    "story",
-    "user story",
-    "track",
-];
+static LEADING: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"^(?:[Aa]ll )?(?:(?:(?i-u:subtask|tasks?|items?|depends on|on)(?-u:\b)|タスク|任务|任務)[ :#]*)*")
+});
+/// What sections are called, in lower case, and the number behind it (`phase 2`; `phases 1` of `phases 1, 2`).
+static SECTION: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"^((?:task )?group|phase|section|stage|wave|milestone|sprint|epic|(?:user )?story|track)s? +([0-9]+(?:\.[0-9]+)*)?",
+    )
+});
+/// Between the ends of a range: `T001-T004`, `1.1 to 1.4`.
+static JOINT: LazyLock<Regex> = LazyLock::new(|| pattern(r"^ *(?:[-–—]|\.\.+|to |through ) *"));
+/// `[depends:T012]` and `(depends on T010)`.
+static TAG: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"[\[(](?i-u:depends on|depends|dependencies)[: ]*([^\])\n]*)[\])]"));
+/// A part of a list of references, the notes in brackets behind it, and what separates it from the next.
+static PART: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"([^(（\n]*?)(?:[(（][^)）\n]*[)）]?[^(（\n]*?)*(?:[,;、，+&\n]| and |$)"));
 
 /// What references are looked up in.
 struct Names<'a> {
     items: &'a [Item],
     headings: &'a [Heading],
-    by_id: HashMap<String, usize>,
+    by_id: HashMap<Cow<'a, str>, usize>,
     /// Headings by the work package, or the word and number, that they begin with.
     sections: HashMap<String, usize>,
     /// How many resolved references may still be made: lists that name more are not meant to be run.
@@ -165,47 +169,39 @@ impl<'a> Names<'a> {
     }
 
     fn item(&self, id: &str) -> Option<usize> {
-        self.by_id.get(&ids::same(id)).copied()
+        self.by_id.get(ids::same(id).as_ref()).copied()
     }
 
     /// What one part means, written on the item `index`. `section` is the word of the part before (`Phases 1, 2`).
-    fn resolve(&mut self, part: &str, index: usize, section: &mut Option<&'static str>) -> Part {
-        let lower = match *section {
+    fn resolve(&mut self, part: &str, index: usize, section: &mut Option<String>) -> Part {
+        let lower = match section.take() {
             Some(word) if part.bytes().all(|byte| byte.is_ascii_digit()) => format!("{word} {part}"),
             _ => part.to_lowercase(),
         };
-        *section = section_word(&lower);
         if is_none(part) || lower.starts_with("no dependenc") || lower.is_empty() {
             return Part::Nothing;
         }
-        if let Some(name) = section_name(&lower) {
-            let section = self.sections.get(&name).copied();
-            return section.map_or(Part::Unclear, |section| self.section(section));
+        if let Some(found) = SECTION.captures(&lower) {
+            *section = Some(found[1].to_owned());
+            if let Some(name) = section_name(&found) {
+                let section = self.sections.get(&name).copied();
+                return section.map_or(Part::Unclear, |section| self.section(section));
+            }
         }
         if lower.starts_with("all previous") || lower.starts_with("all above") {
             let before: Vec<usize> = (0..index).filter(|&before| self.items[before].role != Role::Note).collect();
             return self.tasks(before);
         }
-        let mut rest = part.strip_prefix("all ").or_else(|| part.strip_prefix("All ")).unwrap_or(part);
-        for word in LEADING {
-            let head = rest.get(..word.len()).filter(|head| head.eq_ignore_ascii_case(word));
-            if let Some(behind) = head
-                .map(|head| &rest[head.len()..])
-                .filter(|behind| !behind.starts_with(char::is_alphanumeric) || !word.is_ascii())
-            {
-                rest = behind.trim_start_matches([' ', ':', '#']);
-            }
-        }
+        let rest = &part[LEADING.find(part).map_or(0, |words| words.end())..];
         let Some(token) = reference(rest) else { return Part::Unclear };
         if let Some(index) = self.item(token) {
-            let to = rest[token.len()..].trim_start();
-            let to = ["-", "–", "—", "..", "to ", "through "].iter().find_map(|joint| to.strip_prefix(joint));
-            return match to.map(|to| to.trim_start_matches('.').trim_start()).and_then(reference) {
+            let behind = &rest[token.len()..];
+            return match JOINT.find(behind).and_then(|joint| reference(&behind[joint.end()..])) {
                 Some(end) => self.range(token, end),
                 None => self.tasks(vec![index]),
             };
         }
-        if let Some(&section) = self.sections.get(&ids::same(token)) {
+        if let Some(&section) = self.sections.get(ids::same(token).as_ref()) {
             return self.section(section);
         }
         if let Some(group) = token.strip_suffix(".x").or_else(|| token.strip_suffix(".X")) {
@@ -250,7 +246,7 @@ impl<'a> Names<'a> {
             let id = format!("{stem}{number}");
             if let Some(item) = self.item(&id) {
                 members.push(item);
-            } else if let Some(&section) = self.sections.get(&ids::same(&id)) {
+            } else if let Some(&section) = self.sections.get(ids::same(&id).as_ref()) {
                 members.extend(tasks_under(self.items, self.headings, section));
             } else if number == from || number == to {
                 // A range may have gaps, but its ends are named outright.
@@ -273,11 +269,11 @@ fn section_names(heading: &str) -> Vec<String> {
     let mut names = Vec::new();
     let lower = heading.to_lowercase();
     if let Some(at) = heading.find("WP").filter(|at| heading[at + 2..].starts_with(|c: char| c.is_ascii_digit())) {
-        names.extend(ids::token(&heading[at..]).map(ids::same));
+        names.extend(ids::token(&heading[at..]).map(|id| ids::same(id).into_owned()));
     }
-    names.extend(section_name(&lower));
+    names.extend(SECTION.captures(&lower).and_then(|found| section_name(&found)));
     if let Some(number) = lower.strip_prefix("work package ").and_then(ids::token) {
-        names.push(ids::same(&format!("WP{number}")));
+        names.push(ids::same(&format!("WP{number}")).into_owned());
     }
     if let Some(found) = ids::read(heading).filter(|found| found.id.bytes().all(|byte| byte.is_ascii_digit())) {
         names.push(format!("section {}", ids::same(found.id)));
@@ -285,20 +281,9 @@ fn section_names(heading: &str) -> Vec<String> {
     names
 }
 
-/// The word that a section, or several (`phases 1, 2`), is called by.
-fn section_word(lower: &str) -> Option<&'static str> {
-    let behind = |word: &str| lower.strip_prefix(word).map(|rest| rest.strip_prefix('s').unwrap_or(rest));
-    SECTIONS.iter().find(|word| behind(word).is_some_and(|rest| rest.starts_with(' '))).copied()
-}
-
 /// `phase 2` of `phase 2: make it work`, without leading zeros.
-fn section_name(lower: &str) -> Option<String> {
-    let word = section_word(lower)?;
-    let rest = &lower[word.len()..];
-    let number = rest.strip_prefix('s').unwrap_or(rest).trim_start();
-    let len = number.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
-    let number = number[..len].trim_end_matches('.');
-    (!number.is_empty()).then(|| format!("{word} {}", ids::same(number)))
+fn section_name(found: &Captures<'_>) -> Option<String> {
+    found.get(2).map(|number| format!("{} {}", &found[1], ids::same(number.as_str())))
 }
 
 /// The items under a heading and the headings below it.
@@ -311,78 +296,32 @@ fn tasks_under(items: &[Item], headings: &[Heading], heading: usize) -> Range<us
     first..last
 }
 
-/// `[depends:T012]` and `(depends on T010)` on the line of a task.
+/// The values of `[depends:T012]` and `(depends on T010)` on the line of a task.
 fn on_task_line(scan: &Scan<'_>, item: &Item) -> Vec<Range<usize>> {
     if !item.text.contains("epend") {
         return Vec::new();
     }
     let line = scan.line_starts[item.line - 1];
     let text = &scan.text[line..scan.line_end(item.line - 1)];
-    let mut found = Vec::new();
-    for (open, close) in [('[', ']'), ('(', ')')] {
-        let mut at = 0;
-        while let Some(start) = text[at..].find(open).map(|offset| at + offset + 1) {
-            at = start;
-            let inside = &text[start..];
-            let Some(word) = ["depends on", "depends", "dependencies"]
-                .iter()
-                .find(|word| inside.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word)))
-            else {
-                continue;
-            };
-            let value = inside[word.len()..].trim_start_matches([':', ' ']);
-            let begin = start + inside.len() - value.len();
-            let Some(end) = value.find(close) else { break };
-            found.push(line + begin..line + begin + end);
-            at = begin + end;
-        }
-    }
-    found
+    let values = TAG.captures_iter(text).filter_map(|tag| tag.get(1));
+    values.map(|value| line + value.start()..line + value.end()).collect()
 }
 
 /// The parts of a dependency list with their places; notes in brackets cut.
 fn parts(text: &str, range: Range<usize>) -> Vec<(&str, Range<usize>)> {
     let value = &text[range.clone()];
-    let mut result = Vec::new();
-    let mut notes = 0_usize;
-    let mut start = 0;
-    let mut cut = None;
-    let mut push = |part: &str, at: usize| {
-        let trimmed = part.trim_start();
-        let trimmed_at = at + part.len() - trimmed.len();
-        let marker = bullet(trimmed);
-        let inner = trimmed[marker..].trim_start_matches(['[', '`', '*', '_', '"', '{', ' ']);
-        let begin = trimmed_at + trimmed.len() - inner.len();
-        let inner = inner.trim_end_matches([']', '`', '*', '_', '"', '}', '.', ' ', '\n', '\r', '\t', ':']);
-        if !inner.is_empty() {
-            result.push((begin, inner.len()));
-        }
-    };
-    for (at, c) in value.char_indices() {
-        let separator = match c {
-            '(' | '（' => {
-                if notes == 0 {
-                    cut = cut.or(Some(at));
-                }
-                notes += 1;
-                continue;
-            }
-            ')' | '）' => {
-                notes = notes.saturating_sub(1);
-                continue;
-            }
-            ',' | ';' | '、' | '，' | '\n' | '+' | '&' => c.len_utf8(),
-            'a' if value[at..].starts_with("and ") && value[..at].ends_with(' ') => 4,
-            _ => continue,
-        };
-        if notes == 0 || c == '\n' {
-            notes = 0;
-            push(&value[start..cut.take().unwrap_or(at).max(start)], start);
-            start = at + separator;
-        }
+    // Most lists name one task.
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && !value.ends_with('.') {
+        return vec![(value, range)];
     }
-    push(&value[start.min(value.len())..cut.unwrap_or(value.len()).max(start.min(value.len()))], start);
-    result.into_iter().map(|(at, len)| (&value[at..at + len], range.start + at..range.start + at + len)).collect()
+    let parts = PART.captures_iter(value).filter_map(|part| part.get(1)).filter_map(|part| {
+        let trimmed = part.as_str().trim_start();
+        let inner = trimmed[bullet(trimmed)..].trim_start_matches(['[', '`', '*', '_', '"', '{', ' ']);
+        let start = range.start + part.end() - inner.len();
+        let inner = inner.trim_end_matches([']', '`', '*', '_', '"', '}', '.', ' ', '\n', '\r', '\t', ':']);
+        (!inner.is_empty()).then_some((inner, start..start + inner.len()))
+    });
+    parts.collect()
 }
 
 /// Lines outside tasks that say what a section needs: the section's tasks, and the value.

@@ -3,6 +3,7 @@
 use super::FileEntry;
 use super::commands::{bullet, code_span};
 use std::borrow::Cow;
+use std::cell::LazyCell;
 
 const GONE: &[&str] = &["delete", "deleted", "deletes", "remove", "removed", "removes", "rm"];
 const RENAME: &[&str] = &["rename", "renamed", "renames", "move", "moved", "moves", "mv"];
@@ -53,7 +54,8 @@ pub(super) fn read(value: &str, entries: &mut Vec<FileEntry>) {
         let line = line.trim();
         let line = &line[bullet(line)..];
         let pieces = pieces(line);
-        let has_code = pieces.iter().any(|piece| matches!(piece, Piece::Code(code) if path(code).is_some()));
+        let has_code =
+            LazyCell::new(|| pieces.iter().any(|piece| matches!(piece, Piece::Code(code) if path(code).is_some())));
         let mut mode = heading_mode;
         let mut said = None;
         let first = entries.len();
@@ -61,7 +63,7 @@ pub(super) fn read(value: &str, entries: &mut Vec<FileEntry>) {
         let mut part = first;
         // Whether a bare word may still be a path: the first one of each part is.
         let mut may_be_path = true;
-        for piece in pieces {
+        for piece in &pieces {
             let found = match piece {
                 Piece::Comma => {
                     part = entries.len();
@@ -94,10 +96,10 @@ pub(super) fn read(value: &str, entries: &mut Vec<FileEntry>) {
                             may_be_path = true;
                         }
                     } else if may_be_path {
-                        let found = bare_path(word).filter(|path| !has_code || has_ending(path));
+                        let found = bare_path(word).filter(|path| !*has_code || has_ending(path));
                         may_be_path = found.is_some();
                         if let Some(path) = found {
-                            push(&path, mode, entries);
+                            push(path, mode, entries);
                         }
                     } else {
                         may_be_path = false;
@@ -110,7 +112,7 @@ pub(super) fn read(value: &str, entries: &mut Vec<FileEntry>) {
                 }
             };
             if let Some(path) = found {
-                push(&path, mode, entries);
+                push(path, mode, entries);
             }
         }
         // `Delete:` on a line of its own speaks of the lines below it.
@@ -120,14 +122,14 @@ pub(super) fn read(value: &str, entries: &mut Vec<FileEntry>) {
     }
 }
 
-fn push(path: &str, mode: Mode, entries: &mut Vec<FileEntry>) {
+fn push(path: String, mode: Mode, entries: &mut Vec<FileEntry>) {
     for path in expand(path) {
         let glob = path.contains(['*', '?', '[']);
         // Most tasks name one path.
         if entries.is_empty() {
             entries.reserve_exact(1);
         }
-        entries.push(FileEntry { path: path.into_owned(), gone: mode == Mode::Gone, glob });
+        entries.push(FileEntry { path, gone: mode == Mode::Gone, glob });
     }
 }
 
@@ -136,7 +138,7 @@ pub(super) fn in_title(title: &str) -> Vec<String> {
     let mut paths: Vec<String> = Vec::new();
     let mut add = |found: Option<String>| {
         if let Some(path) = found {
-            paths.extend(expand(&path).into_iter().map(Cow::into_owned));
+            paths.extend(expand(path));
         }
     };
     if memchr::memchr(b'`', title.as_bytes()).is_some() {
@@ -261,17 +263,18 @@ fn is_dotfile(path: &str) -> bool {
 }
 
 /// Expands `a/{b,c}.rs`; at most 64 of them.
-fn expand(path: &str) -> Vec<Cow<'_, str>> {
-    let mut done = Vec::with_capacity(1);
-    let mut open = vec![Cow::Borrowed(path)];
+fn expand(path: String) -> Vec<String> {
+    let mut done = Vec::new();
+    let mut open = vec![path];
     while let Some(next) = open.pop() {
         let braces = next.find('{').and_then(|start| Some((start, start + next[start..].find('}')?)));
         match braces {
             Some((start, end)) if next[start..end].contains(',') && open.len() + done.len() < 64 => {
                 let parts: Vec<&str> = next[start + 1..end].split(',').collect();
-                let expanded = parts.iter().rev().map(|part| [&next[..start], part.trim(), &next[end + 1..]].concat());
-                open.extend(expanded.map(Cow::Owned));
+                open.extend(parts.iter().rev().map(|part| [&next[..start], part.trim(), &next[end + 1..]].concat()));
             }
+            // Most paths have no braces.
+            _ if open.is_empty() && done.is_empty() => return vec![next],
             _ => done.push(next),
         }
     }

@@ -1,8 +1,10 @@
 //! The first line of an item: id, marker cluster, title.
 
-use super::ids;
+use super::{ids, pattern};
+use regex::Regex;
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// What the first line of an item says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -91,28 +93,23 @@ pub(super) fn read(text: &str, accept: impl Fn(&str) -> bool) -> Head<'_> {
     head
 }
 
-/// A bracket tag at the beginning: what is in it, and its bytes. `(P)` and `(∥)` are tags, too.
-fn tag(text: &str) -> Option<(&str, usize)> {
-    for parallel in ["(P)", "(∥)"] {
-        if text.starts_with(parallel) {
-            return Some(("P", parallel.len()));
-        }
-    }
-    let (open, close) = if text.starts_with("[[") { ("[[", "]]") } else { ("[", "]") };
-    let inside = text.strip_prefix(open)?;
-    let end = inside.find(close)?;
-    let inside = &inside[..end];
-    let len = end + open.len() + close.len();
-    let tag = inside.trim();
-    let behind = &text[len..];
-    let link = behind.starts_with('(') && !behind.starts_with("(P)") && !behind.starts_with("(∥)");
-    let fits = !tag.is_empty() && tag.len() <= 120 && !tag.contains(['[', ']', '`']) && !tag.starts_with('^');
-    (fits && !link && !is_citation(tag)).then_some((tag, len))
-}
+/// A tag: `[X]`, `[[X]]`, `(P)`, `(∥)`.
+static TAG: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(?:\((?:P|∥)\)|\[\[[^\[\]`]+\]\]|\[[^\[\]`]+\])"));
+/// What makes it a place to read: `[Source: architecture/x.md#part]`, `[[WP07-search.md]]`, `[^1]`.
+static CITATION: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(?:\^|Source:)|[/#]|\.md"));
+/// A parallel mark.
+static PARALLEL: LazyLock<Regex> = LazyLock::new(|| pattern(r"\[P\]|\((?:P|∥)\)"));
 
-/// `[Source: architecture/x.md#part]`, `[[WP07-search.md]]`: a place to read, no mark.
-fn is_citation(tag: &str) -> bool {
-    tag.contains(['/', '#']) || tag.contains(".md") || tag.starts_with("Source:")
+/// A bracket tag at the beginning: what is in it, and its bytes. A link is none.
+fn tag(text: &str) -> Option<(&str, usize)> {
+    if !text.starts_with(['[', '(']) {
+        return None;
+    }
+    let len = TAG.find(text)?.end();
+    let tag = text[..len].trim_start_matches(['[', '(']).trim_end_matches([']', ')']).trim();
+    let behind = &text[len..];
+    let link = behind.starts_with('(') && PARALLEL.find(behind).is_none_or(|mark| mark.start() > 0);
+    (!tag.is_empty() && tag.len() <= 120 && !link && !CITATION.is_match(tag)).then_some((tag, len))
 }
 
 /// The emphasis mark that opens at the beginning.
@@ -136,10 +133,8 @@ fn parallel_mark(title: &str) -> Option<Range<usize>> {
     memchr::memchr2(b'[', b'(', title.as_bytes())?;
     let mut at = 0;
     for (number, part) in title.split('`').enumerate() {
-        if number % 2 == 0
-            && let Some((start, mark)) = ["[P]", "(P)", "(∥)"].iter().find_map(|mark| Some((part.find(mark)?, mark)))
-        {
-            return Some(at + start..at + start + mark.len());
+        if let Some(mark) = PARALLEL.find(part).filter(|_| number % 2 == 0) {
+            return Some(at + mark.start()..at + mark.end());
         }
         at += part.len() + 1;
     }

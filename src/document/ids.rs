@@ -3,6 +3,7 @@
 //! Forms that cannot be anything else (`1.2`, `1.`, `T001`, `V4`, `WP01`, `Task 3.2:`) are ids at once. Others (`A1`,
 //! `MIG2-001`, `S3`) are ids only where the list has a second one of the same family.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// An id at the beginning of a text.
@@ -143,11 +144,16 @@ pub fn compare(a: &str, b: &str) -> Ordering {
 }
 
 /// The name that ids share which are equal number by number: capitals, no leading zeros.
-pub(super) fn same(id: &str) -> String {
+pub(super) fn same(id: &str) -> Cow<'_, str> {
+    let id = bare(id);
+    // Most ids have nothing to change.
+    if id.bytes().all(|byte| matches!(byte, b'1'..=b'9' | b'A'..=b'Z' | b'.')) {
+        return Cow::Borrowed(id);
+    }
     let mut name = String::with_capacity(id.len());
     let mut in_number = false;
     let mut zeros = false;
-    for c in bare(id).chars() {
+    for c in id.chars() {
         let digit = c.is_ascii_digit();
         // A number that is all zeros keeps one.
         if !digit && zeros {
@@ -162,7 +168,7 @@ pub(super) fn same(id: &str) -> String {
     if zeros {
         name.push('0');
     }
-    name
+    Cow::Owned(name)
 }
 
 /// The parts of an id: runs of digits (without leading zeros; by length, then digits) and other characters.
@@ -192,7 +198,7 @@ mod tests {
         assert_eq!(ids, ["1", "1.1", "1.1.1", "1.1a", "1.9", "1.10", "2", "T9", "T010"]);
         assert_eq!(compare("T1", "t001"), Ordering::Equal);
         assert_eq!(same("t001:"), same("T1"));
-        assert_eq!((same("T000"), same("0.10.001")), ("T0".to_owned(), "0.10.1".to_owned()));
+        assert_eq!((same("T000"), same("0.10.001")), ("T0".into(), "0.10.1".into()));
         assert_ne!(same("1.1"), same("1.10"));
         assert_ne!(same("1.1"), same("11"));
     }

@@ -33,6 +33,12 @@ pub use edit::{Edit, apply};
 pub use lookup::Lookup;
 pub use parse::parse;
 
+/// Compiles a pattern of the parser's own, once, in a `LazyLock`.
+fn pattern(pattern: &str) -> regex::Regex {
+    // What it is made of is no input: the tests compile every one.
+    regex::Regex::new(pattern).unwrap_or_else(|error| unreachable!("{error}"))
+}
+
 /// A parsed task list. Cheap to clone: the source is shared.
 #[derive(Debug, Clone)]
 pub struct Document {

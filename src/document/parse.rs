@@ -542,6 +542,16 @@ fn describe_commands(scan: &Scan<'_>, items: &[Item], diagnostics: &mut Vec<Diag
                 help: Some("put a command in backticks or in a fence, at the beginning of the value".to_owned()),
             });
         }
+        let scripts = item.fields.verify.iter().chain(&item.fields.run);
+        for command in scripts.filter(|command| commands::hides_failures(&command.script)) {
+            diagnostics.push(Diagnostic {
+                severity: Severity::Warning,
+                code: codes::SCRIPT_HIDES_FAILURES,
+                message: "this is one script, and only its last command says whether it failed".to_owned(),
+                span: command.span.clone(),
+                help: Some("begin it with `set -e`, or join the commands with `&&`".to_owned()),
+            });
+        }
         for command in item.fields.verify.iter().filter(|command| commands::is_piped(&command.script)) {
             diagnostics.push(Diagnostic {
                 severity: Severity::Warning,

@@ -63,10 +63,10 @@ fn link_by_ids(items: &mut [Item]) {
     let mut containers: HashMap<(Option<usize>, usize, String), usize> = HashMap::new();
     for (index, item) in items.iter_mut().enumerate() {
         let Some(id) = &item.id else { continue };
-        let stem = id.split_once('.').map(|(stem, _)| super::ids::same(stem));
+        let stem = id.split_once('.').map(|(stem, _)| super::ids::same(stem).into_owned());
         match stem {
             None => {
-                containers.insert((item.parent, item.depth, super::ids::same(id)), index);
+                containers.insert((item.parent, item.depth, super::ids::same(id).into_owned()), index);
             }
             Some(_) if item.has_fix_marker() => {}
             Some(stem) => {

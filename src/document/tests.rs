@@ -516,6 +516,11 @@ mod field {
         assert!(codes_of("- [ ] 1.1 a\n  - **Run**: it\n").contains(&"run-not-executable"));
         assert!(codes_of("- [ ] 1.1 a\n  - **Verify**: `cargo test | tail -3`\n").contains(&"verify-piped"));
         assert!(codes_of("- [x] **Do**: x\n").contains(&"field-as-task"));
+        for field in ["Verify", "Run"] {
+            let fence = format!("- [ ] 1.1 a\n  - **{field}**:\n    ```sh\n    cd x\n    make\n    ```\n");
+            assert_eq!(codes_of(&fence), ["script-hides-failures"]);
+            assert!(codes_of(&fence.replace("cd x", "set -e")).is_empty());
+        }
         assert!(codes_of("- [ ] 1.1 a\n  - **Verify**: None\n").is_empty());
     }
 

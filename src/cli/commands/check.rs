@@ -35,6 +35,8 @@ pub fn run(args: &CheckArgs) -> Result<u8, Error> {
         }
     }
     let errors = checked.iter().flat_map(|list| &list.diagnostics).any(|found| found.severity == Severity::Error);
+    // The process ends here: taking a hundred thousand tasks apart first would only take time.
+    std::mem::forget(checked);
     Ok(if errors { exit::FAILED } else { exit::DONE })
 }
 
