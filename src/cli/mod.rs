@@ -14,11 +14,19 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::runtime::quota;
 pub use error::{Error, Kind, warn};
 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Before anything else is set up: this is between a task and its program.
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|first| first == quota::COMMAND) {
+        let (code, message) = quota::exec(args);
+        Error::usage(message).print();
+        return ExitCode::from(code);
+    }
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use super::args::{RunArgs, Selection};
 use super::{Error, config};
+use crate::document::quota::Quota;
 use crate::document::{duration, size};
 use crate::engine::gates;
 use crate::plan;
@@ -150,6 +151,8 @@ pub struct RunSettings {
     pub resources: BTreeMap<String, usize>,
     /// How many new files are too many for one task.
     pub too_much: usize,
+    /// What each task may use up, where it says nothing else.
+    pub quota: Quota,
     /// From where on the machine counts as short.
     pub admission: Thresholds,
 }
@@ -187,6 +190,7 @@ impl Default for RunSettings {
             shared_files: Vec::new(),
             resources: BTreeMap::new(),
             too_much: 2000,
+            quota: Quota::default(),
             admission: Thresholds::default(),
         }
     }
@@ -206,7 +210,7 @@ pub enum Raw {
 }
 
 /// Where a setting can be given: its path in `spec.toml` and its name in the environment.
-pub const KEYS: [(&str, &str); 34] = [
+pub const KEYS: [(&str, &str); 40] = [
     ("run.max_parallel", "SPEC_MAX_PARALLEL"),
     ("run.mode", "SPEC_MODE"),
     ("run.isolation", "SPEC_ISOLATION"),
@@ -231,6 +235,12 @@ pub const KEYS: [(&str, &str); 34] = [
     ("exec.signal", "SPEC_EXEC_SIGNAL"),
     ("retry.backoff", "SPEC_RETRY_BACKOFF"),
     ("retry.backoff_max", "SPEC_RETRY_BACKOFF_MAX"),
+    ("quota.wall", "SPEC_QUOTA_WALL"),
+    ("quota.cpu", "SPEC_QUOTA_CPU"),
+    ("quota.memory", "SPEC_QUOTA_MEMORY"),
+    ("quota.processes", "SPEC_QUOTA_PROCESSES"),
+    ("quota.files", "SPEC_QUOTA_FILES"),
+    ("quota.output", "SPEC_QUOTA_OUTPUT"),
     ("admission.enabled", "SPEC_ADMISSION"),
     ("admission.task_memory", "SPEC_ADMISSION_TASK_MEMORY"),
     ("admission.memory_reserve", "SPEC_ADMISSION_MEMORY_RESERVE"),
@@ -388,11 +398,15 @@ impl RunSettings {
             "admission.load" => self.admission.load = number(raw)?,
             "admission.files" => self.admission.files = share(raw)?,
             "admission.disk_reserve" => self.admission.disk_reserve = bytes(raw)?,
-            _ => match key.strip_prefix("resources.") {
-                Some(name) => {
+            _ => match key.split_once('.') {
+                Some(("resources", name)) => {
                     self.resources.insert(name.to_owned(), count(raw)?);
                 }
-                None => return Err("is not a setting".to_owned()),
+                Some(("quota", name)) => match raw {
+                    Raw::Number(number) => self.quota.set(name, &number.to_string())?,
+                    raw => self.quota.set(name, text(raw)?)?,
+                },
+                _ => return Err("is not a setting".to_owned()),
             },
         }
         Ok(())

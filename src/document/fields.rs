@@ -2,6 +2,7 @@
 
 use super::commands::{self, bullet};
 use super::labels::{self, Dress, Label};
+use super::quota::Quota;
 use super::scan::Scan;
 use super::{Diagnostic, Field, Fields, Severity, codes, duration, files};
 use std::borrow::Cow;
@@ -233,6 +234,10 @@ pub(super) fn interpret(scan: &Scan<'_>, fields: &mut Fields, diagnostics: &mut 
                 Some(Ok(time)) => fields.timeout = Some(time.as_secs().max(1)),
                 Some(Err(help)) => invalid(help),
                 None => {}
+            },
+            "Quota" if !is_none(value) => match Quota::parse(value) {
+                Ok(quota) => fields.quota = Some(Box::new(quota)).filter(|quota| !quota.is_none()),
+                Err(help) => invalid(help),
             },
             "Retries" => match word(value).map(|word| word.parse()) {
                 Some(Ok(number)) => fields.retries = Some(number),

@@ -23,6 +23,7 @@ pub mod ids;
 mod labels;
 mod lookup;
 mod parse;
+pub mod quota;
 mod roles;
 mod scan;
 pub mod size;
@@ -214,6 +215,8 @@ pub struct Fields {
     pub dir: Option<String>,
     /// `Timeout`, in seconds.
     pub timeout: Option<u64>,
+    /// `Quota`.
+    pub quota: Option<Box<quota::Quota>>,
     /// `Retries`: how many more tries than one.
     pub retries: Option<u32>,
     /// Every field found, known or not, in order: name as in the contract (or as written), and value as a span.

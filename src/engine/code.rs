@@ -13,6 +13,18 @@ pub enum Code {
     Timeout,
     /// Neither output nor activity for as long as the idle limit allows.
     Stalled,
+    /// It took longer than its quota allows.
+    QuotaWall,
+    /// It used more processor time than its quota allows.
+    QuotaCpu,
+    /// It used more memory than its quota allows.
+    QuotaMemory,
+    /// It had more processes at once than its quota allows.
+    QuotaProcesses,
+    /// It ran out of the open files that its quota allows.
+    QuotaFiles,
+    /// It printed more than its quota allows.
+    QuotaOutput,
     /// The executor was told to come back later; uses up no attempt.
     RateLimited,
     /// A person or a signal ended it.
@@ -45,12 +57,18 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the gates.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 24] = [
         Self::Crash,
         Self::Spawn,
         Self::Timeout,
         Self::Stalled,
         Self::RateLimited,
+        Self::QuotaWall,
+        Self::QuotaCpu,
+        Self::QuotaMemory,
+        Self::QuotaProcesses,
+        Self::QuotaFiles,
+        Self::QuotaOutput,
         Self::Cancelled,
         Self::NoSignal,
         Self::ReportedFailure,
@@ -75,6 +93,12 @@ impl Code {
             Self::Timeout => "timeout",
             Self::Stalled => "stalled",
             Self::RateLimited => "rate_limited",
+            Self::QuotaWall => "quota_wall",
+            Self::QuotaCpu => "quota_cpu",
+            Self::QuotaMemory => "quota_memory",
+            Self::QuotaProcesses => "quota_processes",
+            Self::QuotaFiles => "quota_files",
+            Self::QuotaOutput => "quota_output",
             Self::Cancelled => "cancelled",
             Self::NoSignal => "no_signal",
             Self::ReportedFailure => "reported_failure",

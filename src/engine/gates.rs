@@ -16,6 +16,8 @@ pub enum End {
     TimedOut(u64),
     /// It was ended after so many seconds without output or activity.
     Stalled(u64),
+    /// It was ended because it used up its quota, or failed by it: which, and how much.
+    OverQuota(Code, String),
     /// A person or the end of the run ended it.
     Cancelled,
     /// It could not be started: why.
@@ -147,6 +149,7 @@ fn process(seen: &Seen<'_>) -> Gate {
         End::Signalled(signal) => fail(Code::Crash, format!("ended by signal {signal}")),
         End::TimedOut(seconds) => fail(Code::Timeout, format!("took longer than {seconds} s")),
         End::Stalled(seconds) => fail(Code::Stalled, format!("neither output nor activity for {seconds} s")),
+        End::OverQuota(code, reason) => fail(*code, reason.clone()),
         End::Cancelled => fail(Code::Cancelled, "ended on request"),
         End::NotStarted(why) => fail(Code::Spawn, why.clone()),
     }

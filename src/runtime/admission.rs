@@ -320,8 +320,9 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    /// For a run with at most so many tasks at once in trees on these disks.
-    pub(super) fn new(thresholds: Thresholds, max_parallel: usize, disks: Vec<PathBuf>) -> Self {
+    /// For a run with at most so many tasks at once in trees on these disks, of which one may take so much memory.
+    pub(super) fn new(mut thresholds: Thresholds, max_parallel: usize, disks: Vec<PathBuf>, memory: u64) -> Self {
+        thresholds.task_memory = thresholds.task_memory.max(memory);
         let probe = (thresholds.enabled && max_parallel > 1).then(|| Probe::new(disks));
         Self {
             thresholds,
@@ -519,7 +520,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_look_is_good_for_a_moment_and_a_hold_is_said_once() {
         let thresholds = Thresholds { disk_reserve: u64::MAX, ..Thresholds::default() };
-        let mut admission = Admission::new(thresholds.clone(), 4, vec![PathBuf::from(".")]);
+        let mut admission = Admission::new(thresholds.clone(), 4, vec![PathBuf::from(".")], 0);
         admission.started();
         assert_eq!(admission.look(1), Some(1), "no room beside the one that runs");
         assert_eq!(admission.look(2), None, "a look is good for a moment");
@@ -533,7 +534,7 @@ mod tests {
         assert!(admission.look(1).is_some_and(|ceiling| ceiling > 1));
         assert!(matches!(admission.report(0), Some(Event::Hold { held: false, .. })));
         assert_eq!(admission.again(), None);
-        let mut off = Admission::new(Thresholds { enabled: false, ..thresholds }, 4, Vec::new());
+        let mut off = Admission::new(Thresholds { enabled: false, ..thresholds }, 4, Vec::new(), 0);
         assert_eq!(off.look(1), None);
     }
 }

@@ -12,7 +12,9 @@ use super::clock;
 use super::process::{
     self, CommandLine, Ended, Line, LineSink, Outcome, Running, SpawnError, SpawnSpec, Stop, Stopper,
 };
+use super::quota::{self, Watch};
 use super::shell::Shell;
+use crate::document::quota::Quota;
 use crate::engine::Node;
 use crate::engine::gates::End;
 use crate::engine::output::{Report, Scanner};
@@ -31,6 +33,7 @@ pub(super) struct Attempt {
     pub(super) timeout: Duration,
     pub(super) idle: Duration,
     pub(super) grace: Duration,
+    pub(super) quota: Quota,
     pub(super) display: Option<mpsc::Sender<Line>>,
     pub(super) spawned: mpsc::UnboundedSender<Spawned>,
 }
@@ -94,6 +97,7 @@ impl Ran {
             Err(error) => End::NotStarted(error.to_string()),
             Ok(outcome) => match (outcome.ended, outcome.exit, outcome.signal) {
                 (Ended::Timeout, ..) => End::TimedOut(limits.0.as_secs()),
+                (Ended::Quota(over), ..) => End::OverQuota(over.code(), over.reason()),
                 (Ended::Idle, ..) => End::Stalled(limits.1.as_secs()),
                 // It ended well before the request to end reached it.
                 (Ended::Stopped(_), Some(0), _) => End::Exited(0),
@@ -143,18 +147,24 @@ impl Attempt {
     /// How one script of `Run` or `Verify` is started.
     fn script(&self, script: &str, timeout: Duration) -> SpawnSpec {
         let line = self.shell.script(script);
-        let mut spec = self.spec(line.command, timeout);
-        spec.otherwise = line.otherwise;
+        // What stands between starts in any case: it is the shell that says that a program is not there.
+        let (command, otherwise) = match line.otherwise {
+            Some(in_shell) if quota::wraps(&self.quota) => (in_shell, None),
+            otherwise => (line.command, otherwise),
+        };
+        let mut spec = self.spec(command, timeout);
+        spec.otherwise = otherwise;
         spec.merge_streams = true;
         spec
     }
 
     fn spec(&self, command: CommandLine, timeout: Duration) -> SpawnSpec {
-        let mut spec = SpawnSpec::new(command, &self.cwd, &self.log, &self.run);
+        let mut spec = SpawnSpec::new(quota::wrap(command, &self.quota), &self.cwd, &self.log, &self.run);
         spec.env.clone_from(&self.env);
         spec.timeout = Some(timeout);
         spec.idle_timeout = Some(self.idle);
         spec.grace = self.grace;
+        spec.watch = Watch::new(self.quota);
         spec.display = self.display.clone().map(|lines| (lines, self.node));
         spec
     }
@@ -186,12 +196,18 @@ impl Attempt {
     pub(super) async fn scripts(self, scripts: Vec<String>, brake: Brake) -> Vec<Ran> {
         let deadline = clock::now() + self.timeout;
         let mut ran = Vec::new();
+        let mut watch = Watch::new(self.quota);
         for script in scripts {
             if brake.pulled() {
                 break;
             }
             let left = deadline.saturating_duration_since(clock::now());
-            let outcome = self.process(self.script(&script, left), &brake).await;
+            let mut spec = self.script(&script, left);
+            spec.watch = watch;
+            let outcome = self.process(spec, &brake).await;
+            if let (Some(used), Ok(outcome)) = (&mut watch, &outcome) {
+                *used = outcome.watch.unwrap_or(*used).next(outcome.duration, outcome.output_bytes);
+            }
             let one = Ran { script, outcome };
             let go_on = one.success();
             ran.push(one);

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::settings::RunSettings;
+use crate::document::quota::Quota;
 use crate::document::{self, Document, Edit, Item, Role, Tick};
 use crate::engine::{Kind, Need, Node, Replan, Stage, TaskSpec};
 use crate::plan::{Mode, Plan};
@@ -285,6 +286,11 @@ fn spec(item: &Item, index: usize, needs: Option<Vec<Need>>, settings: &RunSetti
         own_tree: false,
         needs: needs.unwrap_or_default(),
     }
+}
+
+/// What an item may use up: as it says, or as the settings say for all.
+pub(super) fn quota(item: &Item, settings: &RunSettings) -> Quota {
+    item.fields.quota.as_deref().copied().unwrap_or_default().or(settings.quota)
 }
 
 /// What does the work of an item.

@@ -32,6 +32,7 @@ use super::signals::{Asked, Signal, Signals};
 use super::tree;
 use crate::cli::exit;
 use crate::cli::settings::RunSettings;
+use crate::document::quota::Quota;
 use crate::document::{self, Document, FileEntry, Severity};
 use crate::engine::gates::{self, End, Gate, Head, Seen, Verdict};
 use crate::engine::output::Report;
@@ -103,6 +104,7 @@ pub(super) struct Job {
     files: Box<[FileEntry]>,
     files_none: bool,
     dir: Option<String>,
+    quota: Quota,
     pub(super) commit: Option<String>,
     /// For the prompt; empty where the shell does the work.
     block: String,
@@ -202,7 +204,9 @@ impl Driver {
         let started = parts.started;
         let disks = vec![parts.root.clone(), parts.paths.folder().to_owned()];
         let settings = &parts.settings;
-        let admission = Admission::new(settings.admission.clone(), settings.max_parallel, disks);
+        let quotas = parts.board.doc.items.iter().filter(|item| !item.checked).map(|item| board::quota(item, settings));
+        let memory = quotas.filter_map(|quota| quota.memory).max().unwrap_or_default();
+        let admission = Admission::new(settings.admission.clone(), settings.max_parallel, disks, memory);
         Self {
             parts,
             told: VecDeque::new(),
@@ -672,6 +676,7 @@ impl Driver {
             files: fields.files.clone().into(),
             files_none: fields.files_none,
             dir: fields.dir.clone(),
+            quota: board::quota(item, &self.parts.settings),
             commit: fields.commit.clone(),
             block: String::from_utf8_lossy(block).into_owned(),
             verify_marker: board::is_verify(item),
@@ -715,6 +720,7 @@ impl Driver {
             timeout: Duration::from_millis(timeout),
             idle: parts.settings.idle_timeout,
             grace: parts.settings.grace,
+            quota: job.quota,
             display: Some(self.lines.0.clone()),
             spawned: self.spawned.0.clone(),
         }
@@ -1013,6 +1019,7 @@ impl Driver {
                 End::Signalled(signal) => Failure::new(Code::VerifyFailed, format!("`{command}`: signal {signal}")),
                 End::TimedOut(limit) => Failure::new(Code::Timeout, format!("Verify `{command}` ran into {limit} s")),
                 End::Stalled(limit) => Failure::new(Code::Stalled, format!("Verify `{command}`: silent for {limit} s")),
+                End::OverQuota(code, reason) => Failure::new(code, format!("Verify `{command}` {reason}")),
                 End::Cancelled => Failure::new(Code::Cancelled, "ended on request"),
                 End::NotStarted(why) => Failure::new(Code::VerifyFailed, why),
             };

@@ -10,6 +10,7 @@ mod driver;
 mod landing;
 pub mod prepare;
 pub mod process;
+pub mod quota;
 mod shared;
 pub mod shell;
 pub mod signals;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::board::{Board, ListFile};
+use super::board::{self, Board, ListFile};
 use super::clock;
 use super::control::Mailbox;
 pub use super::driver::unrunnable;
 use super::driver::{Driver, Life, Parts};
+use super::quota;
 use super::shared::SharedTree;
 use super::shell::Shell;
 use super::signals::Signals;
@@ -296,6 +297,9 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         notices.info("progress-recovered", format!("learnings of unfinished tasks were kept: {}", names.join(", ")));
     }
 
+    if board.doc.items.iter().any(|item| !item.checked && !board::quota(item, &job.settings).is_none()) {
+        notices.info("quotas", quota::HOW);
+    }
     let mailbox = Mailbox::open(paths.control(), &run)?;
     let journal = Journal::create(&paths.journal(&run), &run)?;
     let policy = Policy {

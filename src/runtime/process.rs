@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::clock;
+use super::quota::{self, Over, Watch};
 use super::tree::{self, Tree};
 
 /// How long the pipes may stay open after the process and everything it started are gone.
@@ -92,6 +93,8 @@ pub struct SpawnSpec {
     pub idle_timeout: Option<Duration>,
     /// Between TERM and KILL.
     pub grace: Duration,
+    /// What it may use up.
+    pub watch: Option<Watch>,
 }
 
 impl SpawnSpec {
@@ -111,6 +114,7 @@ impl SpawnSpec {
             timeout: None,
             idle_timeout: None,
             grace: Duration::from_secs(10),
+            watch: None,
         }
     }
 
@@ -242,6 +246,8 @@ pub enum Ended {
     Timeout,
     /// Neither output nor activity for too long.
     Idle,
+    /// It used up its quota.
+    Quota(Over),
     /// We were asked to end it.
     Stopped(Stop),
 }
@@ -269,6 +275,8 @@ pub struct Outcome {
     pub stderr_tail: Vec<u8>,
     /// Why the log lacks something, where it does.
     pub log_error: Option<String>,
+    /// What was seen of what it used up, where that was watched.
+    pub watch: Option<Watch>,
 }
 
 impl Outcome {
@@ -343,7 +351,7 @@ pub async fn spawn(spec: SpawnSpec) -> Result<Running, SpawnError> {
         input,
         log: Log { path: spec.log, file: None, error: None },
         stop: watch::Sender::new(None),
-        limits: Limits::new(started, spec.timeout, spec.idle_timeout, spec.grace),
+        limits: Limits::new(started, spec.timeout, spec.idle_timeout, spec.grace, spec.watch),
     })
 }
 
@@ -426,10 +434,12 @@ impl Running {
                 n = self.stdout.read(), if self.stdout.is_open() => {
                     self.limits.last_sign = clock::now();
                     self.stdout.take(n, &mut self.log);
+                    self.printed(&mut alarm);
                 }
                 n = self.stderr.read(), if self.stderr.is_open() => {
                     self.limits.last_sign = clock::now();
                     self.stderr.take(n, &mut self.log);
+                    self.printed(&mut alarm);
                 }
                 () = written(&mut self.input) => self.input = None,
                 Ok(()) = stops.changed() => {
@@ -484,10 +494,19 @@ impl Running {
         }
         self.stdout.last_line();
         self.stderr.last_line();
+        let exit = status.and_then(|status: ExitStatus| status.code());
+        let signal = status.and_then(|status| status.signal());
+        let tails = [self.stdout.tail.make_contiguous(), self.stderr.tail.make_contiguous()];
+        let ended = self.limits.ended.or_else(|| {
+            let watch = self.limits.watch?;
+            let over = watch.printed(self.stdout.bytes + self.stderr.bytes);
+            over.or_else(|| watch.failed(exit, signal, [&*tails[0], &*tails[1]])).map(Ended::Quota)
+        });
         Outcome {
-            exit: status.and_then(|status: ExitStatus| status.code()),
-            signal: status.and_then(|status| status.signal()),
-            ended: self.limits.ended.unwrap_or(Ended::Exited),
+            exit,
+            signal,
+            ended: ended.unwrap_or(Ended::Exited),
+            watch: self.limits.watch,
             duration,
             output_bytes: self.stdout.bytes + self.stderr.bytes,
             left_behind: left_behind.unwrap_or_default(),
@@ -495,6 +514,20 @@ impl Running {
             stdout_tail: self.stdout.tail.into(),
             stderr_tail: self.stderr.tail.into(),
             log_error: self.log.error,
+        }
+    }
+}
+
+/// The timer of [`Running::wait`].
+type Alarm<'a> = Pin<&'a mut tokio::time::Sleep>;
+
+impl Running {
+    /// Something was printed: ends it where that was too much.
+    fn printed(&mut self, alarm: &mut Alarm<'_>) {
+        let Some(watch) = self.limits.watch.filter(|_| self.limits.ended.is_none()) else { return };
+        if let Some(over) = watch.printed(self.stdout.bytes + self.stderr.bytes) {
+            self.limits.end(Ended::Quota(over), &self.tree);
+            alarm.as_mut().reset(clock::timer(self.limits.next()));
         }
     }
 }
@@ -529,10 +562,19 @@ struct Limits {
     grace: Duration,
     kill_at: Option<Instant>,
     give_up_at: Option<Instant>,
+    started: Instant,
+    watch: Option<Watch>,
+    watch_at: Instant,
 }
 
 impl Limits {
-    fn new(started: Instant, timeout: Option<Duration>, idle: Option<Duration>, grace: Duration) -> Self {
+    fn new(
+        started: Instant,
+        timeout: Option<Duration>,
+        idle: Option<Duration>,
+        grace: Duration,
+        watch: Option<Watch>,
+    ) -> Self {
         Self {
             ended: None,
             deadline: timeout.map(|timeout| started + timeout),
@@ -544,14 +586,17 @@ impl Limits {
             grace,
             kill_at: None,
             give_up_at: None,
+            started,
+            watch,
+            watch_at: started + quota::LOOK_EVERY,
         }
     }
 
     /// When to [`ring`](Self::ring) next.
     fn next(&self) -> Instant {
         let end = match self.ended {
-            None => [self.deadline, self.idle.map(|_| self.look_at)],
-            Some(_) => [self.kill_at, self.give_up_at],
+            None => [self.deadline, self.idle.map(|_| self.look_at), self.watch.map(|_| self.watch_at)],
+            Some(_) => [self.kill_at, self.give_up_at, None],
         };
         end.into_iter().flatten().fold(self.reap_at, Instant::min)
     }
@@ -562,7 +607,11 @@ impl Limits {
             (None, _) | (Some(Ended::Stopped(_)), Ended::Stopped(_)) => self.ended = Some(reason),
             _ => {}
         }
-        if reason == Ended::Stopped(Stop::Kill) {
+        let urgent = match reason {
+            Ended::Quota(over) => over.is_urgent(),
+            reason => reason == Ended::Stopped(Stop::Kill),
+        };
+        if urgent {
             self.kill(tree);
         } else if self.kill_at.is_none() && self.give_up_at.is_none() {
             tree.terminate();
@@ -588,6 +637,12 @@ impl Limits {
         }
         if self.kill_at.is_some_and(|at| now >= at) {
             self.kill(tree);
+        }
+        if let (None, Some(watch), true) = (self.ended, &mut self.watch, now >= self.watch_at) {
+            self.watch_at = now + quota::LOOK_EVERY;
+            if let Some(over) = watch.look(now - self.started, tree) {
+                self.end(Ended::Quota(over), tree);
+            }
         }
         if self.ended.is_none() {
             if self.deadline.is_some_and(|at| now >= at) {

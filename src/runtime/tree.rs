@@ -47,6 +47,15 @@ pub fn start_ticks(pid: u32) -> u64 {
     os::start_ticks(pid.cast_signed())
 }
 
+/// What a tree uses at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// Processes that are alive.
+    pub(super) processes: u64,
+    /// Processor time of them, and of what they waited for.
+    pub(super) cpu: Duration,
+}
+
 /// A process as seen a moment ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Process {
@@ -148,6 +157,24 @@ impl Tree {
     /// Processor time of the tree so far, in clock ticks. Falls when a process leaves the tree.
     pub(super) fn cpu(&self) -> u64 {
         self.members().iter().map(|process| process.cpu).sum()
+    }
+
+    /// What the tree uses now.
+    pub(super) fn usage(&self) -> Usage {
+        let members = self.members();
+        // A tick is a hundredth of a second on every Linux there is.
+        let cpu = Duration::from_millis(10 * members.iter().map(|process| process.cpu).sum::<u64>());
+        Usage { processes: members.len() as u64, cpu }
+    }
+
+    /// Memory of the tree in bytes: what is shared counted with each who has it, or exactly, which is slow.
+    pub(super) fn memory(&self, exactly: bool) -> u64 {
+        self.members().iter().map(|process| os::memory(process.pid, exactly)).sum()
+    }
+
+    /// How many files the process with the most has open.
+    pub(super) fn open_files(&self) -> u64 {
+        self.members().iter().map(|process| os::open_files(process.pid)).max().unwrap_or_default()
     }
 
     /// Reaps what died below us and came to us since.
@@ -349,6 +376,18 @@ mod os {
         !now.zombie
     }
 
+    pub(super) fn memory(pid: i32, exactly: bool) -> u64 {
+        let (file, field) = if exactly { ("smaps_rollup", "Pss:") } else { ("status", "VmRSS:") };
+        let text = read(&format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix(field));
+        let kib = line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or_default() * 1024
+    }
+
+    pub(super) fn open_files(pid: i32) -> u64 {
+        fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64)
+    }
+
     fn reap(pid: i32) -> bool {
         let status = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
         matches!(status, Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)))
@@ -492,6 +531,16 @@ mod os {
         let group = Process { pid: -leader, start: 0, group: leader, session: 0, parent: 0, zombie: false, cpu: 0 };
         let alive = kill(Pid::from_raw(group.pid), None).is_ok();
         if alive { vec![group] } else { Vec::new() }
+    }
+
+    /// Nobody says.
+    pub(super) fn memory(_: i32, _: bool) -> u64 {
+        0
+    }
+
+    /// Nobody says.
+    pub(super) fn open_files(_: i32) -> u64 {
+        0
     }
 
     /// The group as one is asked again.

@@ -14,6 +14,7 @@ mod heads;
 mod input;
 mod options;
 mod processes;
+mod quotas;
 mod repositories;
 mod room;
 mod said;
