@@ -689,6 +689,16 @@ mod tests {
         "fixTaskMap": {"1.1": {"attempts": 1, "fixTaskIds": ["1.1.1"]}}}"#;
 
     #[test]
+    fn numbers_that_are_not_ours_stay_as_they_are() {
+        for number in
+            ["2.2222222222222223e+74", "1.7976931348623157e+308", "1.1111111111111112e+33", "31.245270191439438"]
+        {
+            let state = parse(format!(r#"{{"budget": {number}}}"#).as_bytes()).unwrap();
+            assert_eq!(state.other["budget"].to_string(), number);
+        }
+    }
+
+    #[test]
     fn the_file_of_smart_ralph_stays_true_for_it() {
         let folder = tempfile::tempdir().unwrap();
         put(&folder, ".ralph-state.json", RALPH);
