@@ -113,11 +113,14 @@ impl Reporters {
         }
         self.tally.add(envelope);
         if let Some(line) = plain::line(&envelope.event, &self.tally, self.settings.verbosity, self.paint) {
+            let foreign = matches!(envelope.event, Event::TaskOutput { .. });
+            let columns = self.columns().filter(|_| !foreign).unwrap_or(usize::MAX);
+            let lines = text::wrap(&line, columns, plain::INDENT);
             match &mut self.screen {
                 // The frame says itself what runs.
                 Some(_) if matches!(envelope.event, Event::TaskStart { .. }) => {}
-                Some(screen) => screen.print(line),
-                None => self.err.write(|err| writeln!(err, "{line}")),
+                Some(screen) => lines.into_iter().for_each(|line| screen.print(line)),
+                None => self.err.write(|err| lines.iter().try_for_each(|line| writeln!(err, "{line}"))),
             }
         }
         let wanted = match self.settings.output {
@@ -161,10 +164,19 @@ impl Reporters {
         } else {
             summary::summary(&self.tally, self.paint)
         };
+        let columns = self.columns().unwrap_or(usize::MAX);
+        let lines = lines.iter().flat_map(|line| text::wrap(line, columns, summary::INDENT));
         self.err.write(|err| {
-            lines.iter().try_for_each(|line| writeln!(err, "{line}"))?;
+            lines.into_iter().try_for_each(|line| writeln!(err, "{line}"))?;
             err.flush()
         });
+    }
+
+    /// The width of the terminal that people read; none where they do not.
+    fn columns(&self) -> Option<usize> {
+        let of_terminal =
+            || terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
+        self.settings.is_tty.then(|| self.settings.width.unwrap_or_else(of_terminal))
     }
 
     /// Writes the lines that wait, and below them the frame or nothing.

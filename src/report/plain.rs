@@ -31,6 +31,9 @@ const fn level(event: &Event) -> i8 {
     }
 }
 
+/// What stands behind the time and the verb of a line begins here.
+pub const INDENT: usize = 18;
+
 /// The line for an event that has just been added to the tally; none where it is not shown.
 #[must_use]
 pub fn line(event: &Event, tally: &Tally, verbosity: i8, paint: Paint) -> Option<String> {

@@ -10,6 +10,9 @@ use super::text::{Paint, clean, clean_lines, count, took};
 /// Lines of a failure's evidence that are quoted.
 const QUOTED: usize = 12;
 
+/// A line that is too wide goes on here.
+pub const INDENT: usize = 6;
+
 /// The whole summary, line by line; nothing while the run goes on.
 #[must_use]
 pub fn summary(tally: &Tally, paint: Paint) -> Vec<String> {

@@ -293,7 +293,7 @@ fn quiet_leaves_failures_and_the_last_line() {
        0:12    Failed 1.3 Rate limiter: verify_failed: `cargo test` exited 101
     Failed: 3 of 6 tasks done, 1 failed, 1 blocked, 1 skipped, 1 pending, 1 not verified, 1 warning in 12.5s (exit 1)
     ");
-    let live = ReportSettings { is_tty: true, ..settings };
+    let live = ReportSettings { is_tty: true, width: Some(200), ..settings };
     assert_eq!(report(live, &story()).1, report(settings, &story()).1, "a terminal gets no more under -q");
 }
 
@@ -512,7 +512,9 @@ fn the_live_view_stands_below_what_was_printed_and_leaves_no_ghosts() {
         }
     });
     assert_snapshot!(shown, @r"
-       0:00   Running specs/x/tasks.md: 5 of 6 tasks to do in 2 steps (groups, at most 3 at once) on main at 3f2a9c1
+       0:00   Running specs/x/tasks.md: 5 of 6 tasks to do in 2
+                   steps (groups, at most 3 at once) on main at
+                   3f2a9c1
        0:02      Done 1.2 Title of 1.2 (2.6s, verified, a1b2c3d)
     TASK_COMPLETE
     task: 1.2
@@ -524,6 +526,17 @@ fn the_live_view_stands_below_what_was_printed_and_leaves_no_ghosts() {
     1.6 Docs          running 0:00
     [==========>                   ]  2/6  33%  2 running  0:02
     ");
+}
+
+#[test]
+fn no_word_is_torn_on_a_narrow_terminal() {
+    for (columns, verbosity) in [(80, 0), (40, 0), (20, 0), (40, -1)] {
+        let settings = ReportSettings { is_tty: true, width: Some(columns), verbosity, ..PLAIN };
+        let err = anstream::adapter::strip_str(&report(settings, &story()).1).to_string();
+        let torn = |line: &&str| text::width(line) > columns && line.trim().contains(' ');
+        let torn: Vec<&str> = err.lines().map(|line| line.trim_start_matches('\r')).filter(torn).collect();
+        assert_eq!(torn, [""; 0], "at {columns} columns");
+    }
 }
 
 #[test]

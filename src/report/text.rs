@@ -102,6 +102,37 @@ pub fn cut(text: &str, columns: usize) -> String {
     out
 }
 
+/// Broken at spaces into lines of at most `columns`, those behind the first moved in by `indent`; colours take no room. A
+/// word that is wider than a line is left to the terminal.
+#[must_use]
+pub fn wrap(line: &str, columns: usize, indent: usize) -> Vec<String> {
+    let seen = |text: &str| width(&anstream::adapter::strip_str(text).to_string());
+    if seen(line) <= columns {
+        return vec![line.to_owned()];
+    }
+    let indent = indent.min(columns / 4);
+    let mut lines = Vec::new();
+    // What stands in front of the first word is no place to break.
+    let start = line.len() - line.trim_start_matches(' ').len();
+    let (mut now, mut used, mut first) = (line[..start].to_owned(), start, true);
+    for word in line[start..].split(' ') {
+        let columns_of_word = seen(word);
+        if first {
+            first = false;
+        } else if used + 1 + columns_of_word > columns {
+            lines.push(std::mem::replace(&mut now, " ".repeat(indent)).trim_end().to_owned());
+            used = indent;
+        } else {
+            now.push(' ');
+            used += 1;
+        }
+        now.push_str(word);
+        used += columns_of_word;
+    }
+    lines.push(now);
+    lines
+}
+
 /// Cut or padded with spaces on the right to exactly `columns`.
 #[must_use]
 pub fn fit(text: &str, columns: usize) -> String {
@@ -188,7 +219,25 @@ mod tests {
         assert_eq!(took(-1.0), "0ms");
     }
 
+    #[test]
+    fn wrap_breaks_at_words() {
+        assert_eq!(wrap("   0:07 Done 1.2 Write it", 25, 8), ["   0:07 Done 1.2 Write it"]);
+        assert_eq!(wrap("   0:07 Done 1.2 Write it", 20, 8), ["   0:07 Done 1.2", "     Write it"]);
+        assert_eq!(wrap("  next: mend what it met", 16, 4), ["  next: mend", "    what it met"]);
+        assert_eq!(wrap("\x1b[1mbold\x1b[0m and more", 8, 0), ["\x1b[1mbold\x1b[0m and", "more"]);
+        assert_eq!(wrap("a/path/that/is/too/wide for it", 10, 0), ["a/path/that/is/too/wide", "for it"]);
+    }
+
     proptest::proptest! {
+        #[test]
+        fn wrap_loses_nothing_but_spaces(text in "[ a-z]{0,60}", columns in 1_usize..40, indent in 0_usize..10) {
+            let bare = |text: &str| text.replace(' ', "");
+            let lines = wrap(&text, columns, indent);
+            proptest::prop_assert_eq!(bare(&lines.concat()), bare(&text));
+            let one_word = |line: &str| !line.trim().contains(' ');
+            proptest::prop_assert!(lines.iter().all(|line| width(line) <= columns || one_word(line)), "{lines:?}");
+        }
+
         #[test]
         fn cut_never_exceeds_its_columns(text in "\\PC*", columns in 0usize..50) {
             proptest::prop_assert!(width(&cut(&text, columns)) <= columns);
