@@ -3,16 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::world::{Kind, LIST, World};
-
-const TASKS: &str = "\
-- [ ] 1.1 One
-  - **Files**: 1.1.txt
-- [ ] 1.2 Two
-  - **Files**: 1.2.txt
-- [ ] 1.3 Three
-  - **Files**: 1.3.txt
-";
+use crate::world::{Kind, LIST, TASKS, World};
 
 /// 1.2 leaves no room.
 const WORK: &str = r#"

@@ -1,17 +1,6 @@
 //! A person who works in the same tree as a run: edits the list, commits, switches the branch, has changes of their own.
 
-use crate::world::{Gate, Kind, LIST, Running, World};
-
-const TASKS: &str = "\
-# What to do
-
-- [ ] 1.1 One
-  - **Files**: 1.1.txt
-- [ ] 1.2 Two
-  - **Files**: 1.2.txt
-- [ ] 1.3 Three
-  - **Files**: 1.3.txt
-";
+use crate::world::{Gate, Kind, LIST, Running, TASKS, World};
 
 /// 1.2 waits at its first try.
 const WORK: &str = r#"

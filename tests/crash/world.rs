@@ -77,6 +77,17 @@ impl fmt::Display for Ended {
 
 /// The list of every world, from its working folder.
 pub(crate) const LIST: &str = "specs/crash/tasks.md";
+/// What is in it where the tasks themselves do not matter: three, one after the other, each with a file of its own.
+pub(crate) const TASKS: &str = "\
+# What to do
+
+- [ ] 1.1 One
+  - **Files**: 1.1.txt
+- [ ] 1.2 Two
+  - **Files**: 1.2.txt
+- [ ] 1.3 Three
+  - **Files**: 1.3.txt
+";
 /// The progress file beside it.
 pub(crate) const PROGRESS: &str = "specs/crash/.progress.md";
 
