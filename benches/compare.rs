@@ -3,6 +3,11 @@
 //! Each line is the median of repeats that take turns, so that a busy machine is unfair to all alike. The ratio is to
 //! `bare`, a loop of the standard library's spawn and wait; `threads` is that loop on several threads, `process` our own
 //! starting and watching without the rest. `-- --quick` takes a tenth of the tasks. What is not installed is left out.
+//! `bare`, `threads`, `process` and `xargs` start the program `true` itself; so do spec and make, for which a plain command
+//! needs no shell. Ninja and parallel take one.
+//!
+//! `-- graph` runs random graphs of sleeping tasks, and compares how long they take with the least that is possible and
+//! with what a scheduler without any cost of its own would make of them.
 
 #![expect(clippy::print_stdout, reason = "its table is for whoever runs it")]
 
@@ -31,7 +36,8 @@ fn main() -> Result<()> {
         ["measure", program, args @ ..] => measure(program, args),
         [] => compare(1),
         ["--quick"] => compare(10),
-        _ => Err("use: compare [--quick]".into()),
+        ["graph"] => graphs(),
+        _ => Err("use: compare [--quick | graph]".into()),
     }
 }
 
@@ -99,6 +105,98 @@ fn measure(program: &str, args: &[&str]) -> Result<()> {
         return Err(format!("{program} {args:?}: {status}").into());
     }
     println!("{seconds} {memory}");
+    Ok(())
+}
+
+/// A random graph: how long each task sleeps (s), and which earlier ones it needs.
+struct Graph {
+    sleeps: Vec<f64>,
+    needs: Vec<Vec<usize>>,
+}
+
+impl Graph {
+    fn random(seed: u64) -> Self {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // Xorshift: the same graphs everywhere and always.
+        let mut random = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        let sleeps = (0..60).map(|_| (50 + random(251)) as f64 / 1e3).collect();
+        let needs = (0..60)
+            .map(|task| {
+                let mut needs: Vec<usize> = (0..random(3)).filter_map(|_| task.checked_sub(1 + random(12))).collect();
+                needs.sort_unstable();
+                needs.dedup();
+                needs
+            })
+            .collect();
+        Self { sleeps, needs }
+    }
+
+    fn list(&self) -> String {
+        let mut list = "# Tasks\n\n".to_owned();
+        for (task, (sleep, needs)) in self.sleeps.iter().zip(&self.needs).enumerate() {
+            writeln!(list, "- [ ] 1.{task} Task {task}\n  - **Run**: `sleep {sleep}`").ok();
+            if !needs.is_empty() {
+                let needs: Vec<String> = needs.iter().map(|task| format!("1.{task}")).collect();
+                writeln!(list, "  - **Depends**: {}", needs.join(", ")).ok();
+            }
+        }
+        list
+    }
+
+    /// No schedule is shorter: the longest chain, and the work shared out evenly.
+    fn bound(&self, at_once: usize) -> f64 {
+        let mut ends: Vec<f64> = Vec::new();
+        for (sleep, needs) in self.sleeps.iter().zip(&self.needs) {
+            ends.push(sleep + needs.iter().map(|task| ends[*task]).fold(0.0, f64::max));
+        }
+        ends.into_iter().fold(self.sleeps.iter().sum::<f64>() / at_once as f64, f64::max)
+    }
+
+    /// How long it takes when the first task in the list that may start is started as soon as there is room, for free.
+    fn list_schedule(&self, at_once: usize) -> f64 {
+        let mut ends = vec![None; self.sleeps.len()];
+        let mut now = 0.0;
+        while ends.contains(&None) {
+            let over = |end: &Option<f64>| end.is_some_and(|end| end <= now);
+            let running = ends.iter().flatten().filter(|end| **end > now).count();
+            let ready = |task: &usize| ends[*task].is_none() && self.needs[*task].iter().all(|need| over(&ends[*need]));
+            match (0..ends.len()).find(ready).filter(|_| running < at_once) {
+                Some(task) => ends[task] = Some(now + self.sleeps[task]),
+                None => now = ends.iter().flatten().copied().filter(|end| *end > now).fold(f64::MAX, f64::min),
+            }
+        }
+        ends.into_iter().flatten().fold(0.0, f64::max)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "files that only this measurement needs")]
+fn graphs() -> Result<()> {
+    println!("| at once | graph | s | to the bound | to the list schedule |\n|---|---|---|---|---|");
+    for at_once in [2, 4, 8] {
+        for seed in 1..=5 {
+            let graph = Graph::random(seed);
+            let folder = tempfile::tempdir()?;
+            fs::write(folder.path().join("tasks.md"), graph.list())?;
+            let before = clock::now();
+            let status = Command::new(env!("CARGO_BIN_EXE_spec"))
+                .args(["run", "tasks.md", "--mode", "graph", "--no-commit", "-q", "-j", &at_once.to_string()])
+                .current_dir(&folder)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()?;
+            let seconds = (clock::now() - before).as_secs_f64();
+            if !status.success() {
+                return Err(format!("graph {seed}: {status}").into());
+            }
+            let (bound, schedule) = (seconds / graph.bound(at_once), seconds / graph.list_schedule(at_once));
+            println!("| {at_once} | {seed} | {seconds:.2} | {bound:.3} | {schedule:.3} |");
+        }
+    }
     Ok(())
 }
 
