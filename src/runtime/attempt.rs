@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -221,7 +221,11 @@ impl Attempt {
 
 /// The environment of a try on top of our own: who it is, and nothing that points git elsewhere.
 pub(super) fn environment(vars: Vec<(&'static str, OsString)>) -> Vec<(OsString, Option<OsString>)> {
-    let cleared = REPOSITORY_VARIABLES.iter().map(|name| (OsString::from(name), None));
+    /// Ours stays as it was when we were started, so one look is enough.
+    static SET: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        REPOSITORY_VARIABLES.iter().copied().filter(|name| std::env::var_os(name).is_some()).collect()
+    });
+    let cleared = SET.iter().map(|name| (OsString::from(name), None));
     cleared.chain(vars.into_iter().map(|(name, value)| (name.into(), Some(value)))).collect()
 }
 

@@ -6,7 +6,7 @@
 //! [`LineSink`] sees each line of standard output in full, and lines for display are dropped when nobody takes them.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::future::Future;
 use std::io::{self, ErrorKind, PipeReader, Write as _};
@@ -18,6 +18,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use nix::unistd::{AccessFlags, access};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdout};
 use tokio::sync::{mpsc, watch};
@@ -372,7 +373,11 @@ fn start(
     spec: &SpawnSpec,
     marks: &str,
 ) -> io::Result<(Child, ChildStdout, Option<ChildStdout>)> {
-    let mut process = tokio::process::Command::new(&command.program);
+    // Of its own PATH, where it gets one, the system knows.
+    let path = std::env::var_os("PATH").filter(|_| spec.env.iter().all(|(name, _)| name != "PATH"));
+    let found = path.and_then(|path| find(&command.program, &path));
+    let mut process = tokio::process::Command::new(found.as_deref().map_or(&*command.program, Path::as_os_str));
+    process.arg0(&command.program);
     let (stdout, end) = io::pipe()?;
     let stderr = if spec.merge_streams {
         process.stderr(end.try_clone()?);
@@ -400,6 +405,21 @@ fn start(
     let child = process.spawn()?;
     // Here our ends of its pipes are closed with `process`, or the readers would never come to an end.
     Ok((child, reader(stdout)?, stderr))
+}
+
+/// Where the system would find a program on `PATH`: looking into each folder costs less than trying to load it from there.
+/// None where that is for the system to say: the name has a slash, or a folder is relative to where it is started.
+fn find(program: &OsStr, path: &OsStr) -> Option<PathBuf> {
+    let named = !program.is_empty() && !program.as_encoded_bytes().contains(&b'/');
+    std::env::split_paths(path)
+        .take_while(|folder| named && folder.is_absolute())
+        .map(|folder| folder.join(program))
+        .find(|file| is_executable(file))
+}
+
+/// Whether a file may be run as a program.
+pub(super) fn is_executable(file: &Path) -> bool {
+    file.is_file() && access(file, AccessFlags::X_OK).is_ok()
 }
 
 impl Running {

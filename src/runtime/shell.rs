@@ -8,11 +8,9 @@ mod pipes;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use nix::unistd::{AccessFlags, access};
-
-use super::process::{CommandLine, SpawnSpec};
+use super::process::{CommandLine, SpawnSpec, is_executable};
 
 /// Words that mean something to a shell at the beginning of a command although there may be programs of that name.
 /// `true` and `false` are not among them: the programs do the same.
@@ -182,10 +180,6 @@ fn simple_command(script: &str) -> Option<CommandLine> {
 /// The first executable of that name in the folders of `path`.
 fn on_path(name: &str, path: &OsStr) -> Option<PathBuf> {
     env::split_paths(path).map(|folder| folder.join(name)).find(|file| is_executable(file))
-}
-
-fn is_executable(file: &Path) -> bool {
-    file.is_file() && access(file, AccessFlags::X_OK).is_ok()
 }
 
 #[cfg(test)]

@@ -34,6 +34,32 @@ fn lines() -> (LineSink, Arc<Mutex<Vec<String>>>) {
     (Box::new(move |line| sink.lock().unwrap().push(String::from_utf8_lossy(line).into_owned())), seen)
 }
 
+#[test]
+fn a_program_is_looked_for_in_folders_that_are_the_same_from_everywhere() {
+    let (first, second) = (folder(), folder());
+    fs::create_dir(first.path().join("tool")).unwrap();
+    fs::write(first.path().join("plain"), "no program").unwrap();
+    for name in ["tool", "plain"] {
+        std::os::unix::fs::symlink("/bin/sh", second.path().join(name)).unwrap();
+    }
+    let find = |name: &str, path: &str| find(name.as_ref(), path.as_ref());
+    let (one, two) = (first.path().display(), second.path().display());
+    // Neither a folder nor what may not be run is a program.
+    assert_eq!(find("tool", &format!("{one}:{two}")), Some(second.path().join("tool")));
+    assert_eq!(find("plain", &format!("{one}:{two}")), Some(second.path().join("plain")));
+    assert_eq!(find("tool", &format!("bin:{two}")), None, "what is in `bin` is for the system to say");
+    assert_eq!(find("tool", &format!(":{two}")), None, "an empty folder is where it is started");
+    assert_eq!(find("./tool", &two.to_string()), None);
+    assert_eq!(find("", &two.to_string()), None);
+}
+
+#[tokio::test]
+async fn a_program_is_told_the_name_it_was_started_by() {
+    let dir = folder();
+    let outcome = run(program(&dir, "sh", &["-c", "echo $0"])).await;
+    assert_eq!(outcome.stdout_tail, b"sh\n");
+}
+
 #[tokio::test]
 async fn exit_codes_and_both_streams_are_kept() {
     let dir = folder();

@@ -1,5 +1,7 @@
 //! Scripts as they stand in real lists, run for real.
 
+use std::path::Path;
+
 use tempfile::TempDir;
 
 use super::*;
