@@ -250,6 +250,10 @@ pub(super) fn interpret(scan: &Scan<'_>, fields: &mut Fields, diagnostics: &mut 
     if fields.verify_prose && !fields.verify.is_empty() {
         fields.verify_prose = false;
     }
+    // A hundred thousand tasks have one command and one file each: no room for more is kept.
+    fields.files.shrink_to_fit();
+    fields.verify.shrink_to_fit();
+    fields.run.shrink_to_fit();
     fields.all = all;
 }
 
