@@ -65,10 +65,19 @@ pub struct Plan {
     pub edges: Vec<Edge>,
     /// Open items of role task (as included) that the steps cover, in document order.
     pub open: Vec<usize>,
-    /// Members of every parallel group of two or more, done or not.
+    /// Members of every parallel group of two or more, done or not, in document order.
     pub groups: Vec<Group>,
     /// Whether the list declares any dependency itself.
     pub declares_dependencies: bool,
+}
+
+impl Plan {
+    /// The parallel group that an item is in.
+    #[must_use]
+    pub fn group_of(&self, index: usize) -> Option<&Group> {
+        let at = self.groups.partition_point(|group| group.tasks.last().is_some_and(|last| *last < index));
+        self.groups.get(at).filter(|group| group.tasks.binary_search(&index).is_ok())
+    }
 }
 
 /// One step: tasks that may run at the same time, with a barrier behind it (not in graph mode).

@@ -198,6 +198,16 @@ fn headings_and_breaks_end_a_group() {
 }
 
 #[test]
+fn the_group_of_an_item_is_found() {
+    let doc = list([task("1"), task("2 [P]"), task("3 [P]"), task("4"), task("5 [P]"), task("6 [P]"), task("7")]);
+    let plan = plan(&doc, &Options::default());
+    let group = |index| plan.group_of(index).map(|group| group.tasks.clone());
+    let (first, second) = (Some(vec![1, 2]), Some(vec![4, 5]));
+    let all: Vec<_> = (0..=7).map(group).collect();
+    assert_eq!(all, [None, first.clone(), first, None, second.clone(), second, None, None]);
+}
+
+#[test]
 fn verify_and_sequential_beat_p() {
     let doc = list([task("1 [P]"), task("2 [P] [VERIFY]"), task("3 [SEQUENTIAL] [P]"), task("4 [P]")]);
     let plan = plan(&doc, &Options::default());

@@ -71,6 +71,8 @@ pub(super) struct Life {
     pub(super) attempt: u32,
     /// The block it started with: an edit of the list does not reach a task under way.
     pub(super) job: Option<Arc<Job>>,
+    /// Its place in the list at that time, which its progress file is named by.
+    pub(super) place: Option<usize>,
     pub(super) failure: Option<Box<Failure>>,
     pub(super) started: Option<Instant>,
     /// How long its newest try may take, its Verify included.
@@ -109,7 +111,6 @@ pub(super) struct Job {
     /// For the prompt; empty where the shell does the work.
     block: String,
     verify_marker: bool,
-    pub(super) progress_file: PathBuf,
 }
 
 /// The end of a process.
@@ -396,6 +397,10 @@ impl Driver {
             Effect::Passed { node } => {
                 self.emit(Event::TaskPassed { task: self.task(node), attempt: self.parts.lives[node].attempt })?;
                 self.phase(node, "waiting")?;
+                if self.parts.tree.is_none() {
+                    // Nothing that it said is needed any more, and thousands may wait to land.
+                    self.parts.lives[node].job = None;
+                }
             }
             Effect::Landing { nodes } => self.landing(&nodes)?,
             Effect::Land { node } => {
@@ -598,9 +603,7 @@ impl Driver {
 
     /// The last index of the parallel group that an item is in, or its own.
     fn group_end(&self, index: usize) -> usize {
-        let groups = &self.parts.board.plan.groups;
-        let group = groups.iter().find(|group| group.tasks.binary_search(&index).is_ok());
-        group.and_then(|group| group.tasks.last().copied()).unwrap_or(index)
+        self.parts.board.plan.group_of(index).and_then(|group| group.tasks.last().copied()).unwrap_or(index)
     }
 
     /// Prints the signal of a task that is over, and of its group when it was the last of it.
@@ -641,9 +644,10 @@ impl Driver {
             }
         }
         let board = &self.parts.board;
-        let group = board.plan.groups.iter().find(|group| group.tasks.binary_search(&task.index).is_ok());
+        let group = board.plan.group_of(task.index);
         let Some(group) = group.filter(|_| board.plan.mode == plan::Mode::Groups) else { return Ok(()) };
-        let all_told = group.tasks.iter().all(|index| {
+        // From the back: the last member is told last, so that one look is enough before that.
+        let all_told = group.tasks.iter().rev().all(|index| {
             let told = board.node(*index).is_none_or(|node| self.parts.lives[node].told);
             board.doc.items[*index].checked && told
         });
@@ -680,14 +684,20 @@ impl Driver {
             commit: fields.commit.clone(),
             block: String::from_utf8_lossy(block).into_owned(),
             verify_marker: board::is_verify(item),
-            progress_file: self.parts.paths.isolated_progress(board.entries[node].task.index),
         });
         self.parts.lives[node].job = Some(Arc::clone(&job));
         job
     }
 
+    /// Where a task's executors write their progress.
+    pub(super) fn progress_file(&mut self, node: Node) -> PathBuf {
+        let place = self.parts.lives[node].place.get_or_insert(self.parts.board.entries[node].task.index);
+        self.parts.paths.isolated_progress(*place)
+    }
+
     fn attempt(&mut self, node: Node, attempt: u32, timeout: Millis, job: &Job) -> Attempt {
         let task = self.task(node);
+        let progress_file = self.progress_file(node);
         let entry = &self.parts.board.entries[node];
         let log = SpecPaths::log_name(&self.parts.run, task.index, &entry.title, attempt);
         let life = &mut self.parts.lives[node];
@@ -704,7 +714,7 @@ impl Driver {
             ("SPEC_TASK_TITLE", text(&entry.title.replace('\0', ""))),
             ("SPEC_FILE", parts.paths.list().into()),
             ("SPEC_DIR", parts.paths.folder().into()),
-            ("SPEC_PROGRESS_FILE", job.progress_file.clone().into()),
+            ("SPEC_PROGRESS_FILE", progress_file.into()),
             ("SPEC_RUN_ID", text(&parts.run)),
             ("SPEC_ATTEMPT", text(&attempt.to_string())),
             ("SPEC_BASE_SHA", text(base.map_or("", |base| base.as_str()))),
@@ -788,14 +798,15 @@ impl Driver {
         }
     }
 
-    fn prompt(&self, node: Node, number: u32, job: &Job) -> String {
+    fn prompt(&mut self, node: Node, number: u32, job: &Job) -> String {
+        let progress_file = self.progress_file(node);
         let failure = self.parts.lives[node].failure.as_ref();
         Prompt {
             list: &self.parts.shown,
             task: &self.parts.board.entries[node].task.task,
             attempt: number,
             block: &job.block,
-            progress_file: &job.progress_file.to_string_lossy(),
+            progress_file: &progress_file.to_string_lossy(),
             verify: &job.verify,
             failure: failure.map(|it| (it.code.name(), it.reason.as_str(), it.evidence.as_str())),
         }
@@ -863,8 +874,7 @@ impl Driver {
                 self.summary.workers_failed += 1;
             }
         }
-        let job = self.job(node);
-        if let Some(text) = read_progress(&job.progress_file) {
+        if let Some(text) = read_progress(&self.progress_file(node)) {
             if !text.trim().is_empty() {
                 events.push(Event::TaskProgress { task: task.clone(), attempt, text: text.clone() });
             }
@@ -1121,7 +1131,7 @@ impl Driver {
 
     /// Writes the state file when it is not too soon: a projection need not cost more than the run.
     fn write_state_now_and_then(&mut self) {
-        let pause = STATE_EVERY.max(self.state_cost * 20);
+        let pause = STATE_EVERY.max(self.state_cost * 50);
         let soon = self.state_written.is_some_and(|at| clock::now() - at < pause);
         if self.state_dirty && !soon {
             self.state_dirty = false;

@@ -5,7 +5,7 @@
 //! synced (`landing`); a commit object is made and noted (`commit_made`, synced); the branch moves to it; progress is
 //! merged on disk; the box is ticked on disk; `task_complete` is noted. Whatever is done twice changes nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -59,7 +59,9 @@ impl Driver {
 
     /// Lands one task. An error of the store or of git ends the run; what the task did wrong is the inner result.
     pub(super) fn land(&mut self, node: Node) -> Result<Result<(), Failure>, Fatal> {
-        self.job(node);
+        if self.parts.tree.is_some() {
+            self.job(node);
+        }
         if !self.landed_early.remove(&node) {
             if let Err(failure) = self.commit(node)? {
                 return Ok(Err(failure));
@@ -93,7 +95,7 @@ impl Driver {
         };
         self.emit(event)?;
         self.summary.completed += 1;
-        if self.parts.board.plan.groups.iter().any(|group| group.tasks.binary_search(&self.task(node).index).is_ok()) {
+        if self.parts.board.plan.group_of(self.parts.board.entries[node].task.index).is_some() {
             self.summary.parallel += 1;
         } else {
             self.summary.sequential += 1;
@@ -266,8 +268,8 @@ impl Driver {
             nodes.iter().copied().filter(|node| self.parts.engine.kind(*node) != Kind::Parent).collect();
         let words: Vec<Words> = tasks.iter().map(|node| self.words(*node)).collect();
         let entries: Vec<Entry<'_>> = words.iter().map(|words| words.entry(Ended::Landed { commit: None })).collect();
-        let jobs: Vec<_> = tasks.iter().map(|node| self.job(*node)).collect();
-        let isolated: Vec<&Path> = jobs.iter().map(|job| job.progress_file.as_path()).collect();
+        let isolated: Vec<PathBuf> = tasks.iter().map(|node| self.progress_file(*node)).collect();
+        let isolated: Vec<&Path> = isolated.iter().map(PathBuf::as_path).collect();
         if !entries.is_empty() {
             progress::land(&self.parts.paths, &entries, Some(&now.borrowed()), &isolated)?;
         }
@@ -368,12 +370,14 @@ impl Driver {
     /// What failed tasks learned is kept and says so, in index order, behind what landed.
     pub(super) fn keep_learnings_of_failed(&mut self, nodes: &[Node]) -> Result<(), Fatal> {
         for node in nodes {
+            if self.parts.lives[*node].job.is_none() {
+                continue;
+            }
             let words = self.words(*node);
+            let file = self.progress_file(*node);
             let life = &self.parts.lives[*node];
-            let Some(job) = &life.job else { continue };
             let code = life.failure.as_ref().map(|failure| failure.code.name());
             let ended = code.map_or(Ended::Unfinished, |code| Ended::Failed { code });
-            let file = job.progress_file.clone();
             if !words.text.trim().is_empty() {
                 progress::land(&self.parts.paths, &[words.entry(ended)], None, &[&file])?;
             }
