@@ -126,7 +126,7 @@ impl Graph {
         };
         let sleeps = (0..60).map(|_| (50 + random(251)) as f64 / 1e3).collect();
         let needs = (0..60)
-            .map(|task| {
+            .map(|task: usize| {
                 let mut needs: Vec<usize> = (0..random(3)).filter_map(|_| task.checked_sub(1 + random(12))).collect();
                 needs.sort_unstable();
                 needs.dedup();
@@ -160,7 +160,7 @@ impl Graph {
     /// How long it takes when the first task in the list that may start is started as soon as there is room, for free.
     fn list_schedule(&self, at_once: usize) -> f64 {
         let mut ends = vec![None; self.sleeps.len()];
-        let mut now = 0.0;
+        let mut now = 0.0_f64;
         while ends.contains(&None) {
             let over = |end: &Option<f64>| end.is_some_and(|end| end <= now);
             let running = ends.iter().flatten().filter(|end| **end > now).count();
