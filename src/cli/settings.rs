@@ -40,11 +40,51 @@ impl From<Mode> for plan::Mode {
 /// Where executors work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
 pub enum Isolation {
-    /// What suits the run; in this release the same as none.
+    /// A tree each for the tasks of a parallel group in a git repository, the shared tree for the rest.
     #[default]
     Auto,
     /// All in the one working tree.
     None,
+    /// A tree of its own for each task.
+    Worktree,
+}
+
+/// What is checked of a batch once it is merged, before the branch moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
+pub enum LandingVerify {
+    /// Nothing more.
+    #[default]
+    None,
+    /// The Verify of each of its tasks.
+    Task,
+    /// The command `landing.command`.
+    Command,
+}
+
+/// How working trees of tasks are made fit for work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worktree {
+    /// Patterns of ignored files and folders that each new tree gets copies of.
+    pub copy: Vec<String>,
+    /// The same for links to the user's own.
+    pub link: Vec<String>,
+    /// A script that is run in each new tree.
+    pub setup: Option<String>,
+    /// Files that the script depends on: where they change it is run again.
+    pub setup_inputs: Vec<String>,
+}
+
+impl Default for Worktree {
+    /// What most projects cannot be built or tested without.
+    fn default() -> Self {
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        Self {
+            copy: texts(&["**/.env", "**/.env.*", "**/.envrc"]),
+            link: texts(&["**/node_modules", "**/.venv", "**/venv"]),
+            setup: None,
+            setup_inputs: Vec::new(),
+        }
+    }
 }
 
 /// What goes to standard output of a run.
@@ -153,6 +193,14 @@ pub struct RunSettings {
     pub too_much: usize,
     /// What each task may use up, where it says nothing else.
     pub quota: Quota,
+    /// How working trees of tasks are made fit for work.
+    pub worktree: Worktree,
+    /// What is checked of a batch once it is merged.
+    pub landing_verify: LandingVerify,
+    /// The command for that.
+    pub landing_command: Option<String>,
+    /// How often a task that does not fit the tip starts again.
+    pub max_conflicts: u32,
     /// From where on the machine counts as short.
     pub admission: Thresholds,
 }
@@ -191,6 +239,10 @@ impl Default for RunSettings {
             resources: BTreeMap::new(),
             too_much: 2000,
             quota: Quota::default(),
+            worktree: Worktree::default(),
+            landing_verify: LandingVerify::None,
+            landing_command: None,
+            max_conflicts: 2,
             admission: Thresholds::default(),
         }
     }
@@ -210,7 +262,7 @@ pub enum Raw {
 }
 
 /// Where a setting can be given: its path in `spec.toml` and its name in the environment.
-pub const KEYS: [(&str, &str); 40] = [
+pub const KEYS: [(&str, &str); 47] = [
     ("run.max_parallel", "SPEC_MAX_PARALLEL"),
     ("run.mode", "SPEC_MODE"),
     ("run.isolation", "SPEC_ISOLATION"),
@@ -250,6 +302,13 @@ pub const KEYS: [(&str, &str); 40] = [
     ("admission.load", "SPEC_ADMISSION_LOAD"),
     ("admission.files", "SPEC_ADMISSION_FILES"),
     ("admission.disk_reserve", "SPEC_ADMISSION_DISK_RESERVE"),
+    ("worktree.copy", "SPEC_WORKTREE_COPY"),
+    ("worktree.link", "SPEC_WORKTREE_LINK"),
+    ("worktree.setup", "SPEC_WORKTREE_SETUP"),
+    ("worktree.setup_inputs", "SPEC_WORKTREE_SETUP_INPUTS"),
+    ("landing.verify", "SPEC_LANDING_VERIFY"),
+    ("landing.command", "SPEC_LANDING_COMMAND"),
+    ("landing.max_conflicts", "SPEC_LANDING_MAX_CONFLICTS"),
     ("resources.*", ""),
 ];
 
@@ -379,13 +438,17 @@ impl RunSettings {
             "run.ownership" => self.ownership = choice::<Ownership>(raw)?.into(),
             "run.shared_files" => self.shared_files = list(raw)?,
             "run.too_much" => self.too_much = count(raw)?,
-            "exec.command" => {
-                let command = text(raw)?;
-                if command.trim().is_empty() {
-                    return Err("must not be empty".to_owned());
-                }
-                self.exec = Some(command.to_owned());
+            "exec.command" => self.exec = Some(command(raw)?),
+            "worktree.copy" => self.worktree.copy = list(raw)?,
+            "worktree.link" => self.worktree.link = list(raw)?,
+            "worktree.setup" => self.worktree.setup = Some(command(raw)?),
+            "worktree.setup_inputs" => self.worktree.setup_inputs = list(raw)?,
+            "landing.verify" => self.landing_verify = choice(raw)?,
+            "landing.command" => {
+                self.landing_command = Some(command(raw)?);
+                self.landing_verify = LandingVerify::Command;
             }
+            "landing.max_conflicts" => self.max_conflicts = whole(raw)?,
             "exec.signal" => self.exec_signal = flag(raw)?,
             "retry.backoff" => self.backoff = time(raw)?,
             "retry.backoff_max" => self.backoff_max = time(raw)?,
@@ -420,16 +483,26 @@ fn text(raw: &Raw) -> Result<&str, String> {
     }
 }
 
-fn count(raw: &Raw) -> Result<usize, String> {
+fn command(raw: &Raw) -> Result<String, String> {
+    match text(raw)? {
+        command if command.trim().is_empty() => Err("must not be empty".to_owned()),
+        command => Ok(command.to_owned()),
+    }
+}
+
+fn whole<N: std::str::FromStr + TryFrom<u64>>(raw: &Raw) -> Result<N, String> {
     let number = match raw {
-        Raw::Number(number) => usize::try_from(*number).ok(),
+        Raw::Number(number) => N::try_from(*number).ok(),
         Raw::Text(text) => text.trim().parse().ok(),
         _ => None,
     };
-    match number {
-        Some(0) => Err("must be at least 1".to_owned()),
-        Some(number) => Ok(number),
-        None => Err("must be a whole number".to_owned()),
+    number.ok_or_else(|| "must be a whole number".to_owned())
+}
+
+fn count(raw: &Raw) -> Result<usize, String> {
+    match whole(raw)? {
+        0 => Err("must be at least 1".to_owned()),
+        number => Ok(number),
     }
 }
 

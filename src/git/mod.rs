@@ -35,5 +35,5 @@ pub use head::{HeadState, Moved};
 pub use land::{Landed, Work};
 pub use repo::{Repo, SpecFiles};
 pub use salvage::Salvaged;
-pub use slots::{Found, Slot};
+pub use slots::Slot;
 pub use snapshot::{Refusal, Refused, Seen, Snapshot, Whose};

@@ -4,7 +4,7 @@
 //! `runtime::slots` says which task gets which slot and holds the lock while one is made; git's own commands for
 //! linked trees race with each other. See `docs/design/005-trees-and-landing.md`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
@@ -14,9 +14,12 @@ use super::change::{Change, Mode, Oid, RepoPath};
 use super::error::Error;
 use super::repo::{Repo, SpecFiles, unexpected};
 use super::snapshot::Snapshot;
+use crate::store::fs::Durability;
 
 /// No hook is for these commands, and submodules are looked after one by one.
 const QUIET: [&str; 3] = ["core.hooksPath=/dev/null", "submodule.recurse=false", "checkout.workers=4"];
+/// Where the tree is noted whose contents are settled.
+const SETTLED: &str = "settled";
 /// What a command that was cut off leaves in the git directory of a tree; `reset` takes care of the others.
 const UNDER_WAY: [&str; 4] = ["rebase-merge", "rebase-apply", "sequencer", "BISECT_LOG"];
 
@@ -29,15 +32,6 @@ pub struct Slot {
     /// The user's tree, where submodules have their repositories.
     main: PathBuf,
     modules: PathBuf,
-}
-
-/// What was found in a slot that nobody had finished with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// What its task had begun with.
-    pub base: Oid,
-    /// A commit of what was there, with `base` as its parent.
-    pub commit: Oid,
 }
 
 /// The folder of a slot.
@@ -111,6 +105,16 @@ impl Repo {
     pub fn ignored(&self) -> Result<Vec<RepoPath>, Error> {
         let listed = self.git.call("ls-files").args(["-z", "-o", "-i", "--exclude-standard", "--directory"]).ok()?;
         Ok(listed.split(|&byte| byte == 0).filter(|path| !path.is_empty()).map(RepoPath::new).collect())
+    }
+
+    /// The tree of `base` with these changes, the last of a path counting.
+    pub fn tree_with(&self, base: &Oid, changes: &[Change]) -> Result<Oid, Error> {
+        let last: BTreeMap<_, _> = changes.iter().map(|change| (&change.path, change.new.as_ref())).collect();
+        let scratch = self.scratch_index([])?;
+        self.git.call("read-tree").arg(base.as_str()).index(&scratch.path()).ok()?;
+        self.set_index(&scratch.path(), last)?;
+        let tree = self.git.durable("write-tree").arg("--missing-ok").index(&scratch.path()).ok()?;
+        Oid::parse(&tree).ok_or_else(|| unexpected("write-tree", &tree))
     }
 
     /// A commit of `tree` with that parent: an object that nothing points to.
@@ -216,8 +220,17 @@ impl Slot {
         Ok(())
     }
 
-    /// What is in it beyond `base` (its HEAD, where that is not known), as a commit; none where there is nothing.
-    pub fn found(&self, base: Option<&Oid>, own: SpecFiles, message: &str) -> Result<Option<Found>, Error> {
+    /// What is in it is known and kept: it is not looked for again.
+    pub fn settle(&self, tree: &Oid) {
+        // Without the mark it would only be saved once more.
+        if let Ok(folder) = self.own_dir() {
+            crate::store::fs::write_atomic(&folder.join(SETTLED), tree.as_str().as_bytes(), Durability::Fast).ok();
+        }
+    }
+
+    /// What is in it beyond `base` (its HEAD, where that is not known) and was not settled, as a commit with `base` as
+    /// its parent; none where there is nothing.
+    pub fn found(&self, base: Option<&Oid>, own: SpecFiles, message: &str) -> Result<Option<Oid>, Error> {
         fs::remove_file(self.repo.git_dir.join("index.lock")).ok();
         let Some(base) = base.cloned().or(self.repo.head()?.commit) else { return Ok(None) };
         if !self.repo.git_dir.join("index").exists() {
@@ -225,11 +238,11 @@ impl Slot {
             return Ok(None);
         }
         let (snapshot, _) = Snapshot::begin(&self.repo, own, usize::MAX)?;
-        if snapshot.tree() == &self.repo.tree_of(Some(&base))? {
+        let settled = fs::read(self.own_dir()?.join(SETTLED)).ok().and_then(|bytes| Oid::parse(&bytes));
+        if settled.as_ref() == Some(snapshot.tree()) || snapshot.tree() == &self.repo.tree_of(Some(&base))? {
             return Ok(None);
         }
-        let commit = self.repo.commit_object(snapshot.tree(), &base, message)?;
-        Ok(Some(Found { base, commit }))
+        self.repo.commit_object(snapshot.tree(), &base, message).map(Some)
     }
 
     /// Takes the slot away, which the caller knows to hold nothing.

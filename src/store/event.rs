@@ -172,6 +172,30 @@ pub enum Event {
         /// Its log, relative to the folder of the list.
         log: String,
     },
+    /// A try has a working tree of its own.
+    TaskSlot {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+        /// The number of its slot.
+        slot: usize,
+        /// The commit that it began with.
+        base: String,
+    },
+    /// What a task made in a slot is kept as a commit, before it passes or gives its slot away.
+    TaskWork {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+        /// The commit that it began with.
+        base: String,
+        /// The commit that has what it made.
+        commit: String,
+    },
     /// The process of a try runs.
     TaskSpawned {
         /// Which task.

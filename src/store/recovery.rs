@@ -119,6 +119,12 @@ pub struct Record {
     pub taken: Vec<TreeEntry>,
     /// The try whose changes those are.
     pub taken_in: Option<u32>,
+    /// The slot it worked in last, and the commit it began with there. Without one it worked in the shared tree.
+    pub slot: Option<(usize, String)>,
+    /// What it made in a slot: the commit it began with, and the one that has it.
+    pub work: Option<(String, String)>,
+    /// How often it did not fit the tip.
+    pub conflicts: u32,
     /// Commits it made itself.
     pub own_commits: Vec<String>,
     /// The last commit made for it, and what it was made on.
@@ -180,6 +186,9 @@ impl Record {
             attempt: 0,
             taken: Vec::new(),
             taken_in: None,
+            slot: None,
+            work: None,
+            conflicts: 0,
             own_commits: Vec::new(),
             made: None,
             commit: None,
@@ -229,7 +238,7 @@ impl Recovered {
     /// then: what is there now with other content is somebody else's by now. A new run enters what of it is still
     /// there into its own journal ([`Event::Unattributed`]), since the journals before the last are not read again.
     pub fn leftovers(&self) -> impl Iterator<Item = &TreeEntry> {
-        let unlanded = self.tasks.values().flat_map(|record| &record.taken);
+        let unlanded = self.tasks.values().filter(|record| record.slot.is_none()).flat_map(|record| &record.taken);
         self.left.values().chain(unlanded).chain(self.unattributed.values())
     }
 
@@ -282,10 +291,15 @@ impl Recovered {
                 record.tries = record.tries.max(*attempt);
                 record.attempt = *attempt;
                 record.made = None;
+                (record.slot, record.work) = (None, None);
                 if record.failed_in.take().is_some_and(|run| run == envelope.run) {
                     // A person asked for it: it counts from the first again.
                     (record.attempts, record.timeouts) = (0, 0);
                 }
+            }
+            Event::TaskSlot { task, slot, base, .. } => self.record(task).slot = Some((*slot, base.clone())),
+            Event::TaskWork { task, base, commit, .. } => {
+                self.record(task).work = Some((base.clone(), commit.clone()));
             }
             Event::TaskSpawned { task, attempt, pid, start_ticks } => {
                 self.record(task).phase = Phase::Running;
@@ -390,6 +404,9 @@ impl Recovered {
                 self.tasks.insert(key, record);
                 continue;
             }
+            if record.slot.is_some() {
+                continue;
+            }
             self.left.extend(record.taken.into_iter().map(|entry| (entry.path.clone(), entry)));
         }
     }
@@ -400,6 +417,7 @@ impl Record {
         self.made = None;
         self.attempts += u32::from(counted);
         self.timeouts += u32::from(code == "timeout");
+        self.conflicts += u32::from(code == "conflict");
         self.failure =
             Some(LastFailure { code: code.to_owned(), reason: reason.to_owned(), evidence: evidence.to_owned() });
     }

@@ -276,15 +276,17 @@ fn what_is_left_in_a_slot_is_found_and_put_into_another() {
             fs::remove_file(root.join("README")).unwrap();
         });
         let found = fixture.slot(1).found(None, Fixture::own(), "left\n").unwrap().unwrap();
-        assert_eq!(found.base, base);
+        assert_eq!(fixture.git(&["rev-parse", &format!("{found}^")]), base.to_string());
         assert_eq!(
-            fixture.git(&["rev-parse", &format!("{}^{{tree}}", found.commit)]),
+            fixture.git(&["rev-parse", &format!("{found}^{{tree}}")]),
             fixture.git(&["rev-parse", &format!("{}^{{tree}}", made.work.commit)])
         );
         let mut snapshot = two.ready(&base, Fixture::own(), 100).unwrap();
-        two.put(&base, &found.commit).unwrap();
+        two.put(&base, &found).unwrap();
         assert!(!two.root().join("README").exists() && two.root().join("new").exists());
         assert_eq!(brief(&snapshot.look().unwrap().changes), "-README +new");
+        one.settle(&fixture.repo().tree_of(Some(&found)).unwrap());
+        assert_eq!(fixture.slot(1).found(None, Fixture::own(), "left\n").unwrap(), None, "known already");
         one.ready(&base, Fixture::own(), 100).unwrap();
         assert_eq!(fixture.slot(1).found(None, Fixture::own(), "left\n").unwrap(), None);
         let place = one.root().to_owned();

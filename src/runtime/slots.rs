@@ -1,0 +1,389 @@
+//! Which task has which slot, and what is done in one before and after an executor. The driver claims and gives back;
+//! what takes time (making a tree ready, looking at it) is done by the worker of a try, off the driver's loop.
+//!
+//! See `docs/design/005-trees-and-landing.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::cli::settings::Worktree;
+use crate::git::{Attribution, Declared, Error, Oid, Repo, RepoPath, Slot, Snapshot, SpecFiles, Work};
+use crate::store::fs::{Durability, write_atomic};
+
+/// How many ports each slot has for itself, and where the first ones are.
+const PORTS: (usize, usize) = (20, 20_000);
+
+/// What all slots of a spec have in common.
+#[derive(Debug)]
+pub(super) struct Yard {
+    repo: Repo,
+    /// Where they are.
+    folder: PathBuf,
+    own: SpecFiles,
+    most_new: usize,
+    settings: Worktree,
+}
+
+/// The slots of a run.
+pub(super) struct Slots {
+    pub(super) yard: Arc<Yard>,
+    free: Vec<Place>,
+    /// Every number that is taken, by a tree of ours or by something else in its place.
+    taken: BTreeSet<usize>,
+}
+
+/// A slot, or where one is to be made.
+#[derive(Debug)]
+enum Place {
+    There(Box<Slot>),
+    New(usize),
+}
+
+/// A task's tree while it is the task's.
+pub(super) struct Workspace {
+    slot: Box<Slot>,
+    snapshot: Snapshot,
+    ledger: Attribution,
+    /// The commit that the task began with.
+    pub(super) base: Oid,
+}
+
+/// What a try needs done to its tree before it begins.
+pub(super) struct Claim {
+    yard: Arc<Yard>,
+    tree: Tree,
+    key: String,
+    declared: Vec<Declared>,
+    /// The list and the progress file, as they are on disk.
+    files: [(RepoPath, Option<Vec<u8>>); 2],
+}
+
+enum Tree {
+    /// Its own, as the try before left it.
+    Kept(Box<Workspace>),
+    /// One to be made ready, with what an earlier try made put into it.
+    Fresh { place: Place, base: Oid, saved: Option<Oid> },
+}
+
+impl Yard {
+    fn place(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("slot-{number}"))
+    }
+
+    /// Where `path`, which is in the user's tree, is in another.
+    pub(super) fn inside(&self, path: &Path, root: &Path) -> PathBuf {
+        root.join(path.strip_prefix(self.repo.root()).unwrap_or(path))
+    }
+
+    /// What a process in a slot is told of it, on top of what all are told.
+    pub(super) fn variables(&self, number: usize) -> Vec<(&'static str, std::ffi::OsString)> {
+        // Other specs have other ports, as far as there are enough.
+        let spec = crc32fast::hash(self.folder.as_os_str().as_encoded_bytes()) as usize % 100;
+        let port = PORTS.1 + (spec * 16 + (number - 1) % 16) * PORTS.0;
+        vec![
+            ("SPEC_SLOT", number.to_string().into()),
+            ("SPEC_PORT_BASE", port.to_string().into()),
+            ("TMPDIR", self.scratch(number).into()),
+        ]
+    }
+
+    fn scratch(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("tmp-{number}"))
+    }
+}
+
+impl Slots {
+    /// The slots that are there already, from this run's list on.
+    pub(super) fn find(
+        repo: &Repo,
+        folder: PathBuf,
+        own: SpecFiles,
+        most_new: usize,
+        settings: Worktree,
+    ) -> Result<Self, Error> {
+        let mut free = Vec::new();
+        let taken: BTreeSet<usize> = Repo::slot_numbers(&folder).into_iter().collect();
+        for number in &taken {
+            free.extend(repo.slot(&folder, *number)?.map(|slot| Place::There(Box::new(slot))));
+        }
+        let yard = Arc::new(Yard { repo: repo.clone(), folder, own, most_new, settings });
+        Ok(Self { yard, free, taken })
+    }
+
+    /// What is in slots that nobody had finished with, by their numbers; `bases` are the commits they began with, as far
+    /// as a journal has them.
+    pub(super) fn left(&self, bases: &BTreeMap<usize, Oid>) -> Result<Vec<(usize, Oid)>, Error> {
+        let mut left = Vec::new();
+        for place in &self.free {
+            let Place::There(slot) = place else { continue };
+            let message = "what was left in a working tree\n";
+            if let Some(found) = slot.found(bases.get(&slot.number), self.yard.own.clone(), message)? {
+                left.push((slot.number, found));
+            }
+        }
+        Ok(left)
+    }
+
+    /// Whether a slot is free that exists already.
+    pub(super) fn has_free(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// A slot for a task that begins at `base`, with what it had made before put into it.
+    pub(super) fn claim(&mut self, base: Oid, saved: Option<Oid>, key: &str, declared: Vec<Declared>) -> Claim {
+        let place = self.free.pop().unwrap_or_else(|| {
+            let number = (1..).find(|number| !self.taken.contains(number)).unwrap_or(1);
+            self.taken.insert(number);
+            Place::New(number)
+        });
+        self.with(Tree::Fresh { place, base, saved }, key, declared)
+    }
+
+    /// The tree that a task has already, for its next try.
+    pub(super) fn claim_again(&self, space: Box<Workspace>, key: &str, declared: Vec<Declared>) -> Claim {
+        self.with(Tree::Kept(space), key, declared)
+    }
+
+    fn with(&self, tree: Tree, key: &str, declared: Vec<Declared>) -> Claim {
+        let yard = &self.yard;
+        let on_disk = |path: &RepoPath| (path.clone(), fs::read(path.on_disk(yard.repo.root())).ok());
+        let files = [on_disk(&yard.own.list), on_disk(&yard.own.progress)];
+        Claim { yard: Arc::clone(yard), tree, key: key.to_owned(), declared, files }
+    }
+
+    /// A task is through with its tree.
+    pub(super) fn give_back(&mut self, space: Workspace) {
+        space.slot.settle(space.snapshot.tree());
+        self.free.push(Place::There(space.slot));
+    }
+}
+
+impl Claim {
+    /// The number of its slot.
+    pub(super) fn number(&self) -> usize {
+        match &self.tree {
+            Tree::Kept(space) => space.slot.number,
+            Tree::Fresh { place: Place::There(slot), .. } => slot.number,
+            Tree::Fresh { place: Place::New(number), .. } => *number,
+        }
+    }
+
+    /// The commit that the task begins with.
+    pub(super) fn base(&self) -> &Oid {
+        match &self.tree {
+            Tree::Kept(space) => &space.base,
+            Tree::Fresh { base, .. } => base,
+        }
+    }
+
+    /// The root of its tree.
+    pub(super) fn root(&self) -> PathBuf {
+        self.yard.place(self.number())
+    }
+
+    /// Makes the tree ready; blocks. The script that is to be run in it first, if there is one.
+    pub(super) fn ready(self) -> Result<(Workspace, Option<Setup>), Error> {
+        let Self { yard, tree, key, declared, files } = self;
+        let mut space = match tree {
+            Tree::Kept(space) => *space,
+            Tree::Fresh { place, base, saved } => {
+                let slot = match place {
+                    Place::There(slot) => slot,
+                    Place::New(number) => Box::new(yard.repo.make_slot(&yard.folder, number, &base)?),
+                };
+                let snapshot = slot.ready(&base, yard.own.clone(), yard.most_new)?;
+                yard.fill(&slot)?;
+                if let Some(saved) = saved {
+                    slot.put(&base, &saved)?;
+                }
+                yard.sweep(&slot)?;
+                Workspace { slot, snapshot, ledger: Attribution::new(&[]), base }
+            }
+        };
+        for (path, bytes) in files {
+            let Some(bytes) = bytes else { continue };
+            write(&path.on_disk(space.slot.root()), &bytes)?;
+        }
+        // What was put back, and what a Verify wrote since.
+        let seen = space.snapshot.look()?;
+        space.ledger.start(&key, declared);
+        space.ledger.record(&seen);
+        let setup = yard.setup(&space.slot)?;
+        Ok((space, setup))
+    }
+}
+
+/// A script that makes a slot fit for work, and where it is noted once it has.
+pub(super) struct Setup {
+    pub(super) script: String,
+    mark: PathBuf,
+    sum: String,
+}
+
+impl Setup {
+    /// It need not be run again.
+    pub(super) fn done(&self) -> Result<(), Error> {
+        write(&self.mark, self.sum.as_bytes())
+    }
+}
+
+impl Yard {
+    /// Puts the ignored files that are named into a slot that has not got them: copies, or links.
+    fn fill(&self, slot: &Slot) -> Result<(), Error> {
+        let mark = slot.own_dir()?.join("filled");
+        let sum = format!("{:?}", (&self.settings.copy, &self.settings.link));
+        if fs::read(&mark).is_ok_and(|known| known == sum.as_bytes()) {
+            return Ok(());
+        }
+        let named = |patterns: &[String]| patterns.iter().map(|it| Declared::new(it, true)).collect::<Vec<_>>();
+        let (copy, link) = (named(&self.settings.copy), named(&self.settings.link));
+        if copy.is_empty() && link.is_empty() {
+            return Ok(());
+        }
+        for path in self.repo.ignored()? {
+            let path = RepoPath::new(path.as_bytes().strip_suffix(b"/").unwrap_or(path.as_bytes()));
+            if self.own.has(&path) {
+                continue;
+            }
+            let (from, to) = (path.on_disk(self.repo.root()), path.on_disk(slot.root()));
+            let means = |patterns: &[Declared]| patterns.iter().any(|pattern| pattern.covers(&path));
+            if to.symlink_metadata().is_ok() {
+                continue;
+            }
+            let done = if means(&link) {
+                folder_of(&to).and_then(|()| std::os::unix::fs::symlink(&from, &to))
+            } else if means(&copy) {
+                folder_of(&to).and_then(|()| copy_all(&from, &to))
+            } else {
+                continue;
+            };
+            done.map_err(|source| Error::Io { action: "fill a working tree with", path: from, source })?;
+        }
+        write(&mark, sum.as_bytes())
+    }
+
+    /// Empties the scratch folder, and takes away progress files of tasks before.
+    fn sweep(&self, slot: &Slot) -> Result<(), Error> {
+        let scratch = self.scratch(slot.number);
+        let io = |action: &'static str, path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Io { action, path, source }
+        };
+        match fs::remove_dir_all(&scratch) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io("empty", &scratch)(error)),
+            _ => {}
+        }
+        fs::create_dir_all(&scratch).map_err(io("make the folder", &scratch))?;
+        let folder = self.own.list.on_disk(slot.root());
+        let Some(folder) = folder.parent() else { return Ok(()) };
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(b".progress-task-") {
+                fs::remove_file(entry.path()).map_err(io("remove", &entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The setup script, where it has not been run in this slot, or its inputs are others now.
+    fn setup(&self, slot: &Slot) -> Result<Option<Setup>, Error> {
+        let Some(script) = &self.settings.setup else { return Ok(None) };
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(script.as_bytes());
+        for input in &self.settings.setup_inputs {
+            sum.update(input.as_bytes());
+            sum.update(&fs::read(slot.root().join(input)).unwrap_or_default());
+        }
+        let sum = format!("{:08x}", sum.finalize());
+        let mark = slot.own_dir()?.join("setup");
+        if fs::read(&mark).is_ok_and(|known| known == sum.as_bytes()) {
+            return Ok(None);
+        }
+        Ok(Some(Setup { script: script.clone(), mark, sum }))
+    }
+}
+
+impl Workspace {
+    /// The root of its tree.
+    pub(super) fn root(&self) -> &Path {
+        self.slot.root()
+    }
+
+    /// Looks at what an executor did; blocks.
+    pub(super) fn look(&mut self) -> Result<(), Error> {
+        let seen = self.snapshot.look()?;
+        self.ledger.record(&seen);
+        Ok(())
+    }
+
+    /// Looks at what a Verify wrote, which is nobody's; blocks.
+    pub(super) fn look_after_verify(&mut self) -> Result<Vec<crate::git::Change>, Error> {
+        let seen = self.snapshot.look()?;
+        self.ledger.record_verify(&seen);
+        Ok(seen.changes)
+    }
+
+    /// An executor ended: what is its task's since the first try.
+    pub(super) fn end(&mut self, key: &str, reported: impl IntoIterator<Item = RepoPath>) -> crate::git::Taken {
+        self.ledger.end(key, reported);
+        self.ledger.taken(key)
+    }
+
+    /// A path that an executor reports, as git has it.
+    pub(super) fn relative(&self, path: &str) -> Option<RepoPath> {
+        self.slot.repo().relative(&self.slot.root().join(path))
+    }
+
+    /// Keeps these changes, which are its task's, as a commit; none where there are none.
+    pub(super) fn keep(&self, changes: &[crate::git::Change], message: &str) -> Result<Option<Work>, Error> {
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        self.slot.bring_submodules(changes)?;
+        let repo = self.slot.repo();
+        let tree = match self.ledger.unattributed()[..] {
+            [] => self.snapshot.tree().clone(),
+            // Less than what is there: what a Verify wrote is left out.
+            _ => repo.tree_with(&self.base, changes)?,
+        };
+        let commit = repo.commit_object(&tree, &self.base, message)?;
+        Ok(Some(Work { base: self.base.clone(), commit }))
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    folder_of(path)
+        .and_then(|()| write_atomic(path, bytes, Durability::Fast).map_err(io::Error::other))
+        .map_err(|source| Error::Io { action: "write", path: path.to_owned(), source })
+}
+
+fn folder_of(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)
+}
+
+/// Copies a file, a link or a folder with all that is in it. The file system shares the bytes where it can.
+fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    let kind = from.symlink_metadata()?.file_type();
+    if kind.is_symlink() {
+        std::os::unix::fs::symlink(fs::read_link(from)?, to)
+    } else if kind.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy_all(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        Ok(())
+    } else if kind.is_file() {
+        fs::copy(from, to).map(drop)
+    } else {
+        // Sockets and pipes of what runs there are of no use here.
+        Ok(())
+    }
+}
