@@ -177,6 +177,18 @@ impl RunState {
         self.tasks[node].spec.kind
     }
 
+    /// Whether a task works in a tree of its own.
+    #[must_use]
+    pub fn own_tree(&self, node: Node) -> bool {
+        self.tasks[node].spec.own_tree
+    }
+
+    /// How often a task did not fit the tip.
+    #[must_use]
+    pub fn conflicts(&self, node: Node) -> u32 {
+        self.tasks[node].seed.conflicts
+    }
+
     /// What a task waits for, in its newest version.
     #[must_use]
     pub fn needs(&self, node: Node) -> &[Need] {

@@ -197,7 +197,7 @@ impl Committer {
         let message = format!("commit: {subject}");
         let mut input = format!("start\0option no-deref\0update {name}\0{new}\0{old}\0");
         if let (Some(note), Some(parent)) = (note, &first.parent) {
-            input += &format!("create {note}\0{parent}\0");
+            input.extend(["create ", note, "\0", parent.as_str(), "\0"]);
         }
         input += "commit\0";
         let moved = self.patience.with_locks(|| {

@@ -314,7 +314,7 @@ impl Repo {
     }
 
     /// The tree of a commit; the empty one where there is none.
-    pub(super) fn tree_of(&self, commit: Option<&Oid>) -> Result<Oid, Error> {
+    pub fn tree_of(&self, commit: Option<&Oid>) -> Result<Oid, Error> {
         let tree = match commit {
             Some(commit) => self.git.call("rev-parse").arg(format!("{commit}^{{tree}}")).ok()?,
             None => self.git.call("mktree").ok()?,

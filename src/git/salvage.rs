@@ -56,6 +56,12 @@ impl Committer {
         Ok(Some(Salvaged { name, removed, left }))
     }
 
+    /// Keeps a commit that has what a task made under `refs/spec/salvage/<spec>/<task>/<attempt>`; the name it got.
+    pub fn keep_work(&self, spec: &str, task: &str, attempt: u32, commit: &Oid) -> Result<String, Error> {
+        let tree = self.repo.tree_of(Some(commit))?;
+        self.keep(&format!("refs/spec/salvage/{}/{}/{attempt}", part(spec), part(task)), commit, &tree)
+    }
+
     /// Points a new ref at a commit. An earlier run's of the same name is kept, unless it holds the same.
     fn keep(&self, wanted: &str, commit: &Oid, tree: &Oid) -> Result<String, Error> {
         let mut name = wanted.to_owned();

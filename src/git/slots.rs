@@ -155,14 +155,19 @@ impl Slot {
         if head.starts_with(b"ref:") {
             self.repo.git.call("update-ref").args(["--no-deref", "HEAD", base.as_str()]).ok()?;
         }
-        self.repo.git.plumbing("reset", &QUIET).args(["-q", "--hard", base.as_str()]).ok()?;
         for left in UNDER_WAY {
             let path = self.repo.git_dir.join(left);
             if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.ok();
         }
-        self.repo.git.plumbing("clean", &QUIET).args(["-ffdq"]).ok()?;
-        self.submodules()?;
+        self.go_to(base)?;
         Snapshot::at(&self.repo, own, most_new, base)
+    }
+
+    /// The files of another commit, and nothing else but what is ignored.
+    pub fn go_to(&self, commit: &Oid) -> Result<(), Error> {
+        self.repo.git.plumbing("reset", &QUIET).args(["-q", "--hard", commit.as_str()]).ok()?;
+        self.repo.git.plumbing("clean", &QUIET).args(["-ffdq"]).ok()?;
+        self.submodules()
     }
 
     /// Checks out the submodules that the user's tree has, from the user's own copies: no network.

@@ -14,6 +14,7 @@ use super::process::{
 };
 use super::quota::{self, Watch};
 use super::shell::Shell;
+use super::slots::{Claim, Workspace};
 use crate::document::quota::Quota;
 use crate::engine::Node;
 use crate::engine::gates::End;
@@ -26,6 +27,8 @@ pub(super) struct Attempt {
     pub(super) node: Node,
     pub(super) shell: Arc<Shell>,
     pub(super) cwd: PathBuf,
+    /// The root of its working tree.
+    pub(super) root: PathBuf,
     pub(super) env: Vec<(OsString, Option<OsString>)>,
     pub(super) run: String,
     pub(super) log: PathBuf,
@@ -79,7 +82,7 @@ impl Brake {
         slot.1 = Some(stopper);
     }
 
-    fn pulled(&self) -> bool {
+    pub(super) fn pulled(&self) -> bool {
         self.0.as_ref().is_some_and(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).0.is_some())
     }
 }
@@ -182,6 +185,29 @@ impl Attempt {
         (vec![Ran { script: command, outcome }], report)
     }
 
+    /// Makes the tree of a try ready, and runs the setup script in it where that is due. What goes wrong is nothing that
+    /// another try could mend.
+    pub(super) async fn enter(&self, claim: Claim, brake: &Brake) -> Result<Box<Workspace>, String> {
+        let (mut space, setup) = aside(move || claim.ready()).await?;
+        let Some(setup) = setup else { return Ok(Box::new(space)) };
+        let mut spec = self.script(&setup.script, self.timeout);
+        spec.cwd.clone_from(&self.root);
+        let ran = Ran { script: setup.script.clone(), outcome: self.process(spec, brake).await };
+        if !ran.success() && !brake.pulled() {
+            let (log, tail) = (self.log.display(), ran.tail());
+            return Err(format!("the setup script of working trees (worktree.setup) failed; its log is {log}\n{tail}"));
+        }
+        aside(move || {
+            if ran.success() {
+                setup.done()?;
+            }
+            // What it wrote is no task's.
+            space.look_after_verify()?;
+            Ok(Box::new(space))
+        })
+        .await
+    }
+
     /// Starts a process, says so, and waits for its end.
     async fn process(&self, spec: SpawnSpec, brake: &Brake) -> Result<Outcome, SpawnError> {
         let running = process::spawn(spec).await?;
@@ -219,6 +245,16 @@ impl Attempt {
     }
 }
 
+/// Does what blocks on a thread of its own.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, crate::git::Error> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// The environment of a try on top of our own: who it is, and nothing that points git elsewhere.
 pub(super) fn environment(vars: Vec<(&'static str, OsString)>) -> Vec<(OsString, Option<OsString>)> {
     /// Ours stays as it was when we were started, so one look is enough.
@@ -244,6 +280,8 @@ pub(super) struct Prompt<'a> {
     pub(super) verify: &'a [String],
     /// Code, reason and evidence of the try before.
     pub(super) failure: Option<(&'a str, &'a str, &'a str)>,
+    /// What the try before did is not there any more.
+    pub(super) afresh: bool,
 }
 
 impl Prompt<'_> {
@@ -258,7 +296,12 @@ impl Prompt<'_> {
         }
         let mut failure = String::new();
         if let Some((code, reason, evidence)) = self.failure {
-            failure = format!("\nThe attempt before this one failed ({code}): {reason}\nIts changes are still here.\n");
+            let changes = if self.afresh {
+                "Its changes are gone: start again from what is here now, which others have changed."
+            } else {
+                "Its changes are still here."
+            };
+            failure = format!("\nThe attempt before this one failed ({code}): {reason}\n{changes}\n");
             if !evidence.is_empty() {
                 failure += "The end of what was seen:\n";
                 failure += &indented(evidence);
@@ -300,6 +343,7 @@ mod tests {
             progress_file: ".progress-task-1.md",
             verify: &["make test".to_owned()],
             failure: Some(("verify_failed", "make test: exit 2", "1 failed\nsee above")),
+            afresh: false,
         };
         insta::assert_snapshot!(prompt.render().split_once("Task list:").unwrap().1, @r"
          specs/x/tasks.md

@@ -34,11 +34,23 @@ pub(super) struct Board {
     /// How many children of a parent are not done yet.
     open_children: HashMap<usize, usize>,
     include_optional: bool,
+    pub(super) own_trees: OwnTrees,
+}
+
+/// Which tasks work in trees of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OwnTrees {
+    /// None.
+    None,
+    /// Those of a step with several.
+    Steps,
+    /// All.
+    All,
 }
 
 impl Board {
     /// A board without tasks; [`lay_out`](Self::lay_out) puts them on it.
-    pub(super) fn new(doc: Document, plan: Plan, settings: &RunSettings) -> Self {
+    pub(super) fn new(doc: Document, plan: Plan, settings: &RunSettings, own_trees: OwnTrees) -> Self {
         let mut board = Self {
             doc,
             plan,
@@ -46,6 +58,7 @@ impl Board {
             nodes: Vec::new(),
             open_children: HashMap::new(),
             include_optional: settings.include_optional,
+            own_trees,
         };
         board.count_children();
         board
@@ -102,10 +115,18 @@ impl Board {
             let needed = children.iter().filter_map(|child| self.node(*child));
             needs.insert(*parent, needed.map(|node| Need { node, blocks: true }).collect());
         }
+        let mut together: BTreeSet<usize> = BTreeSet::new();
+        if self.own_trees == OwnTrees::Steps {
+            together.extend(self.plan.steps.iter().filter(|step| step.tasks.len() > 1).flat_map(|step| &step.tasks));
+        }
+        let own_tree = |index: &usize| self.own_trees == OwnTrees::All || together.contains(index);
         let specs = listed
             .iter()
             .filter_map(|index| Some((self.node(*index)?, *index)))
-            .map(|(node, index)| (node, spec(&self.doc.items[index], index, needs.remove(&index), settings)))
+            .map(|(node, index)| {
+                let spec = spec(&self.doc.items[index], index, needs.remove(&index), settings);
+                (node, TaskSpec { own_tree: own_tree(&index), ..spec })
+            })
             .collect();
         Replan { stages: self.stages(&parents), specs, done: BTreeSet::new() }
     }

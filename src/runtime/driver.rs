@@ -21,7 +21,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::admission::Admission;
-use super::attempt::{self, Attempt, Brake, Prompt, Ran, Spawned};
+use super::attempt::{self, Attempt, Brake, Prompt, Ran, Spawned, aside};
+use super::batch::{Batch, Merged};
 use super::board::{self, Board, ListFile};
 use super::clock;
 use super::control::{Command, LOOK_EVERY, Mailbox, Request};
@@ -29,6 +30,7 @@ use super::process::{Line, SpawnError, Stop};
 use super::shared::SharedTree;
 use super::shell::Shell;
 use super::signals::{Asked, Signal, Signals};
+use super::slots::{Claim, Slots, Workspace};
 use super::tree;
 use crate::cli::exit;
 use crate::cli::settings::RunSettings;
@@ -39,7 +41,7 @@ use crate::engine::output::Report;
 use crate::engine::{
     self, Code, Effect, Event as Told, Failure, Finish, Halt, Kind, Millis, Node, Phase, RunState, Steer,
 };
-use crate::git::{Attribution, Change, Declared, Refusal, Refused, RepoPath, Taken};
+use crate::git::{Attribution, Change, Declared, Oid, Refusal, Refused, RepoPath, Taken, Work};
 use crate::plan;
 use crate::report::Reporters;
 use crate::store::event::{Envelope, Event, SCHEMA, Summary, TaskRef, TreeEntry};
@@ -88,6 +90,8 @@ pub(super) struct Life {
     pub(super) made: Option<Box<Made>>,
     /// What its executors wrote to its progress file.
     pub(super) progress: String,
+    /// What is known of its own tree, where it has or had one.
+    pub(super) own: Option<Box<Own>>,
     /// Its signal was printed.
     pub(super) told: bool,
 }
@@ -99,10 +103,27 @@ impl Life {
     }
 }
 
+/// What is known of a task that works in a tree of its own.
+#[derive(Default)]
+pub(super) struct Own {
+    /// Its tree, while it is not being worked in.
+    pub(super) space: Option<Box<Workspace>>,
+    /// The root of the tree it had last.
+    pub(super) root: PathBuf,
+    /// What it had made when it gave its tree to another, for its next try.
+    pub(super) saved: Option<Work>,
+    /// What it made, once it passed.
+    pub(super) work: Option<Work>,
+    /// Its next try starts from nothing.
+    pub(super) afresh: bool,
+    /// What came of its landing, which was decided for the whole batch.
+    pub(super) outcome: Option<Result<(), Failure>>,
+}
+
 /// What a task said when it started.
 pub(super) struct Job {
     run: Box<[String]>,
-    verify: Box<[String]>,
+    pub(super) verify: Box<[String]>,
     files: Box<[FileEntry]>,
     files_none: bool,
     dir: Option<String>,
@@ -114,9 +135,27 @@ pub(super) struct Job {
 }
 
 /// The end of a process.
-enum Done {
-    Executor { node: Node, ran: Vec<Ran>, report: Report },
-    Verify { node: Node, ran: Vec<Ran> },
+pub(super) enum Done {
+    Executor {
+        node: Node,
+        ran: Vec<Ran>,
+        report: Report,
+        space: Option<Box<Workspace>>,
+    },
+    /// With what the Verify wrote, where the task has a tree of its own.
+    Verify {
+        node: Node,
+        ran: Vec<Ran>,
+        space: Option<(Box<Workspace>, Vec<Change>)>,
+    },
+    /// The tree of a task is not fit for work, or cannot be looked at.
+    Unfit {
+        node: Node,
+        verify: bool,
+        reason: String,
+    },
+    /// A batch was checked as it is merged.
+    Merged(Merged),
 }
 
 /// Why a run cannot go on, and which exit code that is.
@@ -150,6 +189,8 @@ pub(super) struct Parts {
     pub(super) journal: Journal,
     pub(super) state_file: StateFile,
     pub(super) tree: Option<SharedTree>,
+    /// Where tasks may have trees of their own.
+    pub(super) slots: Option<Slots>,
     pub(super) board: Board,
     pub(super) list: ListFile,
     pub(super) engine: RunState,
@@ -170,7 +211,7 @@ impl Parts {
 pub(super) struct Driver {
     pub(super) parts: Parts,
     pub(super) told: VecDeque<Told>,
-    workers: JoinSet<Done>,
+    pub(super) workers: JoinSet<Done>,
     lines: (mpsc::Sender<Line>, mpsc::Receiver<Line>),
     spawned: (mpsc::UnboundedSender<Spawned>, mpsc::UnboundedReceiver<Spawned>),
     /// An executor ran since the list was looked at.
@@ -196,6 +237,14 @@ pub(super) struct Driver {
     current: Option<Node>,
     started_at: String,
     admission: Admission,
+    /// A batch that is being checked as it is merged.
+    pub(super) batch: Option<Batch>,
+    /// Tasks that are about to land.
+    pub(super) landing: Vec<Node>,
+    /// Steps whose beginning is noted in a ref.
+    pub(super) noted: HashSet<usize>,
+    /// The step that is going on; 0 for the check of a parent.
+    pub(super) step_number: usize,
     /// Landed or failed in graph mode, and not told yet.
     pub(super) to_tell: Vec<Node>,
 }
@@ -230,6 +279,10 @@ impl Driver {
             current: None,
             started_at: clock::timestamp(),
             admission,
+            batch: None,
+            landing: Vec::new(),
+            noted: HashSet::new(),
+            step_number: 0,
             to_tell: Vec::new(),
         }
     }
@@ -329,6 +382,9 @@ impl Driver {
                 self.give_up(fatal);
             }
         }
+        if let (Some(batch), Some(_)) = (&self.batch, self.parts.engine.halt()) {
+            batch.brake.pull(Stop::Cancel);
+        }
     }
 
     /// Looks at the machine, and starts what it has room for. Before every step, since any may start something.
@@ -379,7 +435,7 @@ impl Driver {
         self.parts.board.entries[node].task.clone()
     }
 
-    fn phase(&mut self, node: Node, phase: &str) -> Result<(), PathError> {
+    pub(super) fn phase(&mut self, node: Node, phase: &str) -> Result<(), PathError> {
         self.emit(Event::TaskPhase { task: self.task(node), phase: phase.to_owned() })
     }
 
@@ -395,6 +451,7 @@ impl Driver {
             Effect::Verify { node, attempt, timeout } => self.verify(node, attempt, timeout)?,
             Effect::Stop { node } => self.parts.lives[node].brake.pull(Stop::Cancel),
             Effect::Passed { node } => {
+                self.keep_work(node)?;
                 self.emit(Event::TaskPassed { task: self.task(node), attempt: self.parts.lives[node].attempt })?;
                 self.phase(node, "waiting")?;
                 if self.parts.tree.is_none() {
@@ -405,8 +462,10 @@ impl Driver {
             Effect::Landing { nodes } => self.landing(&nodes)?,
             Effect::Land { node } => {
                 self.phase(node, "landing")?;
-                let result = self.land(node)?;
-                self.told.push_back(Told::Landed { node, result });
+                if !self.is_apart(node) || self.has_outcome(node) || self.land_batch(node)? {
+                    let result = self.land(node)?;
+                    self.told.push_back(Told::Landed { node, result });
+                }
             }
             Effect::Retry { node, attempt, failure, delay, counted } => {
                 self.summary.retries += 1;
@@ -419,7 +478,12 @@ impl Driver {
                     delay_seconds: Duration::from_millis(delay).as_secs_f64(),
                     counted,
                 };
-                self.parts.lives[node].failure = Some(Box::new(failure));
+                let life = &mut self.parts.lives[node];
+                if let Some(own) = &mut life.own {
+                    own.afresh |= failure.code == Code::Conflict;
+                    own.saved = own.work.take().or(own.saved.take());
+                }
+                life.failure = Some(Box::new(failure));
                 self.emit(event)?;
             }
             Effect::Fail { node, attempt, failure } => self.failed(node, attempt, failure)?,
@@ -430,9 +494,13 @@ impl Driver {
                 }
             }
             Effect::Unblock { node } => self.parts.lives[node] = Life::default(),
-            Effect::Skip { node } => self.emit(Event::TaskSkipped { task: self.task(node) })?,
+            Effect::Skip { node } => {
+                self.salvage_own(node, true)?;
+                self.emit(Event::TaskSkipped { task: self.task(node) })?;
+            }
             Effect::Cancel { node } => {
                 let started = self.parts.lives[node].attempt > 0;
+                self.salvage_own(node, true)?;
                 self.emit(Event::TaskCancelled { task: self.task(node), started })?;
             }
             Effect::Finish(finish) => self.finish = Some(finish),
@@ -515,6 +583,12 @@ impl Driver {
                 .collect();
             self.list_changed = true;
             self.say_what_changed(&old, &places)?;
+            // Where executors have trees of their own only a person can have ticked it.
+            for node in ticked.iter().filter_map(|at| self.parts.board.node(*at)) {
+                if self.parts.engine.own_tree(node) {
+                    self.told.push_back(Told::Steer(Steer::Done(node)));
+                }
+            }
             if ticked.is_empty() || !self.executors_ran {
                 return Ok(());
             }
@@ -560,6 +634,7 @@ impl Driver {
 
     fn stage_begins(&mut self, number: usize, nodes: &[Node]) -> Result<(), Fatal> {
         self.at = None;
+        self.step_number = number;
         self.step_started = clock::now();
         if number == 0 {
             return Ok(());
@@ -689,13 +764,24 @@ impl Driver {
         job
     }
 
-    /// Where a task's executors write their progress.
+    /// Where a task's executors write their progress: in its own tree, if it works in one.
     pub(super) fn progress_file(&mut self, node: Node) -> PathBuf {
         let place = self.parts.lives[node].place.get_or_insert(self.parts.board.entries[node].task.index);
-        self.parts.paths.isolated_progress(*place)
+        let file = self.parts.paths.isolated_progress(*place);
+        match (&self.parts.slots, life_root(&self.parts, node)) {
+            (Some(slots), Some(root)) => slots.yard.inside(&file, &root),
+            _ => file,
+        }
     }
 
-    fn attempt(&mut self, node: Node, attempt: u32, timeout: Millis, job: &Job) -> Attempt {
+    pub(super) fn attempt(
+        &mut self,
+        node: Node,
+        attempt: u32,
+        timeout: Millis,
+        job: &Job,
+        claim: Option<&Claim>,
+    ) -> Attempt {
         let task = self.task(node);
         let progress_file = self.progress_file(node);
         let entry = &self.parts.board.entries[node];
@@ -706,24 +792,35 @@ impl Driver {
             life.limit = Duration::from_millis(timeout);
         }
         let parts = &self.parts;
-        let base = parts.tree.as_ref().and_then(|tree| tree.head.commit.as_ref());
+        let own = life_root(parts, node);
+        let root = own.clone().unwrap_or_else(|| parts.root.clone());
+        let seen = |path: &Path| match &parts.slots {
+            Some(slots) if own.is_some() => slots.yard.inside(path, &root),
+            _ => path.to_owned(),
+        };
+        let head = || parts.tree.as_ref().and_then(|tree| tree.head.commit.as_ref());
+        let base = claim.map(Claim::base).or_else(head);
         let text = |text: &str| OsString::from(text);
-        let vars: Vec<(&'static str, OsString)> = vec![
+        let mut vars: Vec<(&'static str, OsString)> = vec![
             ("SPEC_TASK_ID", text(&task.task)),
             ("SPEC_TASK_INDEX", text(&task.index.to_string())),
             ("SPEC_TASK_TITLE", text(&entry.title.replace('\0', ""))),
-            ("SPEC_FILE", parts.paths.list().into()),
-            ("SPEC_DIR", parts.paths.folder().into()),
+            ("SPEC_FILE", seen(parts.paths.list()).into()),
+            ("SPEC_DIR", seen(parts.paths.folder()).into()),
             ("SPEC_PROGRESS_FILE", progress_file.into()),
             ("SPEC_RUN_ID", text(&parts.run)),
             ("SPEC_ATTEMPT", text(&attempt.to_string())),
             ("SPEC_BASE_SHA", text(base.map_or("", |base| base.as_str()))),
-            ("SPEC_WORKTREE", parts.root.clone().into()),
+            ("SPEC_WORKTREE", root.clone().into()),
         ];
+        if let (Some(slots), Some(root)) = (&parts.slots, &own) {
+            vars.extend(slots.yard.variables(root));
+        }
         Attempt {
             node,
             shell: Arc::clone(&parts.shell),
-            cwd: job.dir.as_ref().map_or_else(|| parts.root.clone(), |dir| parts.root.join(dir)),
+            cwd: job.dir.as_ref().map_or_else(|| root.clone(), |dir| root.join(dir)),
+            root,
             env: attempt::environment(vars),
             run: parts.run.clone(),
             log: parts.paths.folder().join(log),
@@ -758,15 +855,17 @@ impl Driver {
 
     fn start(&mut self, node: Node, number: u32, timeout: Millis) -> Result<(), Fatal> {
         let job = self.job(node);
-        let attempt = self.attempt(node, number, timeout, &job);
+        let claim = self.claim(node, &job)?;
+        let attempt = self.attempt(node, number, timeout, &job, claim.as_ref());
         let key = self.task(node).key;
-        if let Some(tree) = &mut self.parts.tree {
+        if let (Some(tree), None) = (&mut self.parts.tree, &claim) {
             let declared = job.files.iter().map(|file| Declared::new(&file.path, file.glob)).collect();
             tree.start(node, &key, declared)?;
         }
         let shell = self.parts.engine.kind(node) == Kind::Run;
         self.task_start(node, number, if shell { "shell" } else { "exec" })?;
-        self.executors_ran |= !shell;
+        self.tell_slot(node, claim.as_ref())?;
+        self.executors_ran |= !shell && claim.is_none();
         let scripts = job.run.to_vec();
         let brake = self.parts.lives[node].brake.clone();
         self.parts.lives[node].started = Some(clock::now());
@@ -775,15 +874,16 @@ impl Driver {
         self.summary.most_at_once = self.summary.most_at_once.max(self.parts.engine.running());
         if shell {
             self.workers.spawn(async move {
-                let ran = attempt.scripts(scripts, brake).await;
-                Done::Executor { node, ran, report: Report::default() }
+                let work =
+                    |attempt: Attempt, brake| async move { (attempt.scripts(scripts, brake).await, Report::default()) };
+                executor(node, attempt, claim, brake, work).await
             });
         } else {
             let command = self.parts.settings.exec.clone().unwrap_or_default();
             let prompt = self.prompt(node, number, &job);
             self.workers.spawn(async move {
-                let (ran, report) = attempt.executor(command, prompt, brake).await;
-                Done::Executor { node, ran, report }
+                let work = |attempt: Attempt, brake| attempt.executor(command, prompt, brake);
+                executor(node, attempt, claim, brake, work).await
             });
         }
         Ok(())
@@ -798,6 +898,101 @@ impl Driver {
         }
     }
 
+    /// The tree of its own for a try of a task; none where it works in the shared one.
+    fn claim(&mut self, node: Node, job: &Job) -> Result<Option<Claim>, Fatal> {
+        if !self.parts.engine.own_tree(node) || self.parts.slots.is_none() {
+            return Ok(None);
+        }
+        let key = self.task(node).key;
+        let declared = job.files.iter().map(|file| Declared::new(&file.path, file.glob)).collect();
+        let mut own = self.parts.lives[node].own.take().unwrap_or_default();
+        if std::mem::take(&mut own.afresh) {
+            own.saved = None;
+            self.give_back(own.space.take());
+        }
+        let space = own.space.take();
+        let claim = if let (Some(space), Some(slots)) = (space, &self.parts.slots) {
+            slots.claim_again(space, &key, declared)
+        } else {
+            let (base, saved) = match own.saved.take() {
+                Some(work) => (work.base, Some(work.commit)),
+                None => (self.base_for(node)?, None),
+            };
+            self.make_place()?;
+            let Some(slots) = &mut self.parts.slots else { return Ok(None) };
+            slots.claim(base, saved, &key, declared)
+        };
+        own.root = claim.root();
+        self.parts.lives[node].own = Some(own);
+        Ok(Some(claim))
+    }
+
+    /// The commit that a task starts from: the tip, with what the members of its batch made that go before it.
+    fn base_for(&mut self, node: Node) -> Result<Oid, Fatal> {
+        let before = self.parts.engine.needs(node).iter().map(|need| need.node);
+        let mut before: Vec<Node> = before.filter(|it| self.parts.engine.phase(*it) == Phase::Passed).collect();
+        before.sort_by_key(|node| self.parts.board.entries[*node].task.index);
+        let lives = &self.parts.lives;
+        let works: Vec<&Work> = before.iter().filter_map(|it| lives[*it].own.as_ref()?.work.as_ref()).collect();
+        let Some(tree) = &mut self.parts.tree else { return Err(no_base()) };
+        // A branch that was switched is found when it is to land on it.
+        tree.switched()?;
+        let tip = tree.head.commit.as_ref().ok_or_else(no_base)?;
+        Ok(tree.repo.stack(tip, &works)?)
+    }
+
+    /// Sees to it that there are no more slots than tasks at once: one that waits for its next try gives its own away.
+    fn make_place(&mut self) -> Result<(), Fatal> {
+        let Some(slots) = &self.parts.slots else { return Ok(()) };
+        if slots.has_free() || slots.count() < self.parts.settings.max_parallel {
+            return Ok(());
+        }
+        let has_space = |node: &Node| self.parts.lives[*node].own.as_ref().is_some_and(|own| own.space.is_some());
+        let waits = |node: &Node| {
+            matches!(self.parts.engine.phase(*node), Phase::Waiting | Phase::Ready | Phase::Backoff) && has_space(node)
+        };
+        let Some(node) = (0..self.parts.lives.len()).find(waits) else { return Ok(()) };
+        let Some(own) = &mut self.parts.lives[node].own else { return Ok(()) };
+        let space = own.space.take();
+        own.saved = match &space {
+            Some(space) => space.save("what a task had made when it gave its tree away\n")?,
+            None => None,
+        };
+        self.give_back(space);
+        Ok(())
+    }
+
+    pub(super) fn give_back(&mut self, space: Option<Box<Workspace>>) {
+        if let (Some(slots), Some(space)) = (&mut self.parts.slots, space) {
+            slots.give_back(*space);
+        }
+    }
+
+    fn tell_slot(&mut self, node: Node, claim: Option<&Claim>) -> Result<(), PathError> {
+        let Some(claim) = claim else { return Ok(()) };
+        let (slot, base) = (claim.number(), claim.base().to_string());
+        let attempt = self.parts.lives[node].attempt;
+        self.emit(Event::TaskSlot { task: self.task(node), attempt, slot, base })
+    }
+
+    /// A task passed: what it made in its tree is kept as a commit, and the tree is free for another.
+    fn keep_work(&mut self, node: Node) -> Result<(), Fatal> {
+        let task = self.task(node);
+        let life = &mut self.parts.lives[node];
+        let attempt = life.attempt;
+        let Some(own) = &mut life.own else { return Ok(()) };
+        let Some(space) = own.space.take() else { return Ok(()) };
+        let changes = life.taken.as_ref().map_or(&[][..], |taken| &taken.changes);
+        let work = space.keep(changes, &format!("task {} of {}\n", task.task, self.parts.paths.name()))?;
+        own.work.clone_from(&work);
+        self.give_back(Some(space));
+        if let Some(Work { base, commit }) = work {
+            let (base, commit) = (base.to_string(), commit.to_string());
+            self.emit(Event::TaskWork { task, attempt, base, commit })?;
+        }
+        Ok(())
+    }
+
     fn prompt(&mut self, node: Node, number: u32, job: &Job) -> String {
         let progress_file = self.progress_file(node);
         let failure = self.parts.lives[node].failure.as_ref();
@@ -809,29 +1004,62 @@ impl Driver {
             progress_file: &progress_file.to_string_lossy(),
             verify: &job.verify,
             failure: failure.map(|it| (it.code.name(), it.reason.as_str(), it.evidence.as_str())),
+            afresh: failure.is_some_and(|it| it.code == Code::Conflict),
         }
         .render()
     }
 
     fn verify(&mut self, node: Node, number: u32, timeout: Millis) -> Result<(), Fatal> {
         let job = self.job(node);
-        let attempt = self.attempt(node, number, timeout, &job);
+        // Its own tree as its executor left it, or one made ready where none ran.
+        let space = self.parts.lives[node].own.as_mut().and_then(|own| own.space.take());
+        let claim = if space.is_none() { self.claim(node, &job)? } else { None };
+        let attempt = self.attempt(node, number, timeout, &job, claim.as_ref());
         if self.parts.lives[node].attempt != number {
             // No executor ran in this try: the commands are all of it.
             self.task_start(node, number, "verify")?;
+            self.tell_slot(node, claim.as_ref())?;
         }
         self.phase(node, "verifying")?;
         self.parts.lives[node].started = Some(clock::now());
         let scripts = job.verify.to_vec();
         let brake = self.parts.lives[node].brake.clone();
-        self.workers.spawn(async move { Done::Verify { node, ran: attempt.scripts(scripts, brake).await } });
+        self.workers.spawn(async move {
+            let unfit = |reason| Done::Unfit { node, verify: true, reason };
+            let space = match (space, claim) {
+                (None, Some(claim)) => match attempt.enter(claim, &brake).await {
+                    Ok(space) => Some(space),
+                    Err(reason) => return unfit(reason),
+                },
+                (space, _) => space,
+            };
+            let ran = attempt.scripts(scripts, brake).await;
+            let Some(mut space) = space else { return Done::Verify { node, ran, space: None } };
+            let look = move || space.look_after_verify().map(|changes| (space, changes));
+            match aside(look).await {
+                Ok(seen) => Done::Verify { node, ran, space: Some(seen) },
+                Err(reason) => unfit(reason),
+            }
+        });
         Ok(())
     }
 
     fn ended(&mut self, done: Result<Done, tokio::task::JoinError>) {
         let result = match done {
-            Ok(Done::Executor { node, ran, report }) => self.executor_ended(node, &ran, &report),
-            Ok(Done::Verify { node, ran }) => self.verify_ended(node, &ran),
+            Ok(Done::Executor { node, ran, report, space }) => self.executor_ended(node, &ran, &report, space),
+            Ok(Done::Verify { node, ran, space }) => self.verify_ended(node, &ran, space),
+            Ok(Done::Unfit { node, verify, reason }) => {
+                self.clock_off(node);
+                self.give_up(Fatal { message: reason.clone(), halt: Halt::Fatal });
+                let result = Err(Failure::new(Code::Spawn, reason));
+                self.told.push_back(if verify {
+                    Told::Verified { node, result }
+                } else {
+                    Told::Ended { node, result }
+                });
+                Ok(())
+            }
+            Ok(Done::Merged(merged)) => self.merged(merged),
             // A worker neither panics nor is aborted; should it, the task must not hang.
             Err(error) => Err(Fatal { message: error.to_string(), halt: Halt::Fatal }),
         };
@@ -853,7 +1081,13 @@ impl Driver {
         (self.parts.lives[node].limit, self.parts.settings.idle_timeout)
     }
 
-    fn executor_ended(&mut self, node: Node, ran: &[Ran], report: &Report) -> Result<(), Fatal> {
+    fn executor_ended(
+        &mut self,
+        node: Node,
+        ran: &[Ran],
+        report: &Report,
+        space: Option<Box<Workspace>>,
+    ) -> Result<(), Fatal> {
         let seconds = self.clock_off(node);
         let task = self.task(node);
         let attempt = self.parts.lives[node].attempt;
@@ -880,10 +1114,20 @@ impl Driver {
             }
             self.parts.lives[node].progress = text;
         }
-        let reported = report.files.iter().filter_map(|path| self.reported(path)).collect::<Vec<_>>();
         let mut head = Head::Fine;
         let mut commits = Vec::new();
-        if let Some(tree) = &mut self.parts.tree {
+        if let Some(mut space) = space {
+            let reported: Vec<RepoPath> = report.files.iter().filter_map(|path| space.relative(path)).collect();
+            let taken = space.end(&task.key, reported);
+            let entries = taken.changes.iter().map(Change::to_wire).collect();
+            events.push(Event::TaskTaken { task: task.clone(), attempt, entries, commits: Vec::new() });
+            let life = &mut self.parts.lives[node];
+            life.taken = Some(Box::new(taken));
+            life.own.get_or_insert_default().space = Some(space);
+        } else if let Some(tree) = &mut self.parts.tree {
+            let root = &self.parts.root;
+            let reported = report.files.iter().filter_map(|path| tree.repo.relative(&root.join(path)));
+            let reported: Vec<RepoPath> = reported.collect();
             let (taken, moved, made) = tree.end(node, &task.key, reported)?;
             (head, commits) = (moved, made);
             events.push(Event::TaskTaken {
@@ -921,12 +1165,6 @@ impl Driver {
         Ok(())
     }
 
-    /// A path that an executor reports, as git has it.
-    fn reported(&self, path: &str) -> Option<RepoPath> {
-        let tree = self.parts.tree.as_ref()?;
-        tree.repo.relative(&self.parts.root.join(path))
-    }
-
     fn judge(
         &self,
         node: Node,
@@ -952,8 +1190,10 @@ impl Driver {
             changes.push("its own commits".to_owned());
         }
         let told = self.parts.tree.is_some() && taken.maybe.is_empty();
+        let own = life_root(&self.parts, node);
+        let root = own.as_deref().unwrap_or(&self.parts.root);
         let there = |path: &str, glob: bool| {
-            if glob { self.glob_matches(path) } else { self.parts.root.join(path).symlink_metadata().is_ok() }
+            if glob { glob_matches(root, path) } else { root.join(path).symlink_metadata().is_ok() }
         };
         let files = &job.files;
         let listed = |gone: bool| files.iter().filter(move |file| file.gone == gone);
@@ -982,30 +1222,12 @@ impl Driver {
         })
     }
 
-    /// Whether a pattern names something that is there. Without git it is taken at its folder.
-    fn glob_matches(&self, pattern: &str) -> bool {
-        let fixed: PathBuf = Path::new(pattern)
-            .components()
-            .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
-            .collect();
-        let declared = Declared::new(pattern, true);
-        let mut folders = vec![self.parts.root.join(&fixed)];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-                let path = entry.path();
-                let inside = path.strip_prefix(&self.parts.root).unwrap_or(&path);
-                if declared.covers(&RepoPath::new(inside.as_os_str().as_encoded_bytes())) {
-                    return true;
-                }
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.file_name() != ".git" {
-                    folders.push(path);
-                }
-            }
-        }
-        false
-    }
-
-    fn verify_ended(&mut self, node: Node, ran: &[Ran]) -> Result<(), Fatal> {
+    fn verify_ended(
+        &mut self,
+        node: Node,
+        ran: &[Ran],
+        space: Option<(Box<Workspace>, Vec<Change>)>,
+    ) -> Result<(), Fatal> {
         let seconds = self.clock_off(node);
         let task = self.task(node);
         let attempt = self.parts.lives[node].attempt;
@@ -1038,7 +1260,18 @@ impl Driver {
         if ran.is_empty() {
             result = Err(Failure::new(Code::Cancelled, "ended on request"));
         }
-        if let Some(tree) = &mut self.parts.tree {
+        if let Some((mut space, changes)) = space {
+            // Nothing that it wrote is left in anybody's way: it is said, and that is all.
+            if !changes.is_empty() {
+                let names: Vec<String> = changes.iter().take(5).map(|change| change.path.to_string()).collect();
+                let more = if changes.len() > 5 { ", ..." } else { "" };
+                let message =
+                    format!("written by the Verify of {}, not committed: {}{more}", task.task, names.join(", "));
+                events.push(Event::Notice { level: "info".to_owned(), code: "verify-wrote".to_owned(), message });
+            }
+            space.end(&task.key, []);
+            self.parts.lives[node].own.get_or_insert_default().space = Some(space);
+        } else if let Some(tree) = &mut self.parts.tree {
             let changes = tree.verified()?;
             let reason = format!("written by the Verify of {}", task.task);
             events.extend(refusals(&mut tree.ledger, &reason));
@@ -1069,9 +1302,12 @@ impl Driver {
         let now = clock::now() - self.parts.started;
         self.parts.reporters.tick(now);
         self.write_state_now_and_then();
-        if self.parts.board.plan.mode == plan::Mode::Graph && self.parts.engine.halt().is_none() {
+        let graph = self.parts.board.plan.mode == plan::Mode::Graph;
+        // A box that a person ticks ends its task, where only a person can have.
+        let apart = !self.executors_ran && self.parts.slots.is_some() && self.parts.engine.running() > 0;
+        if (graph || apart) && self.parts.engine.halt().is_none() {
             let looked = self.look_at_list();
-            if let Err(fatal) = looked.and_then(|()| if self.list_changed { self.replan() } else { Ok(()) }) {
+            if let Err(fatal) = looked.and_then(|()| if graph && self.list_changed { self.replan() } else { Ok(()) }) {
                 self.give_up(fatal);
             }
         }
@@ -1194,8 +1430,10 @@ impl Driver {
 
     /// A second signal: everything is ended at once, and the next run finds out the rest.
     async fn kill(mut self, code: u8) -> u8 {
-        for life in &self.parts.lives {
-            life.brake.pull(Stop::Kill);
+        for brake in
+            self.parts.lives.iter().map(|life| &life.brake).chain(self.batch.as_ref().map(|batch| &batch.brake))
+        {
+            brake.pull(Stop::Kill);
         }
         let all = async { while self.workers.join_next().await.is_some() {} };
         // Bounded: a process that the kernel does not let go of must not keep us.
@@ -1205,6 +1443,11 @@ impl Driver {
     }
 
     fn close(mut self) -> u8 {
+        for node in 0..self.parts.lives.len() {
+            if let Err(fatal) = self.salvage_own(node, true) {
+                self.notice("warning", "salvage", &fatal.message);
+            }
+        }
         let (tasks, done) = self.count();
         let phases: Vec<Phase> = (0..self.parts.engine.len()).map(|node| self.parts.engine.phase(node)).collect();
         let is_task = |node: &Node| self.parts.engine.kind(*node) != Kind::Parent;
@@ -1327,6 +1570,63 @@ pub fn unrunnable(doc: &Document, plan: &plan::Plan, settings: &RunSettings) -> 
     }
     let needs = |index: &usize| board::kind(&doc.items[*index], settings) == Kind::Exec;
     plan.open.iter().copied().filter(needs).collect()
+}
+
+/// Whether a pattern names something that is there. Without git it is taken at its folder.
+fn glob_matches(root: &Path, pattern: &str) -> bool {
+    let fixed: PathBuf = Path::new(pattern)
+        .components()
+        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
+        .collect();
+    let declared = Declared::new(pattern, true);
+    let mut folders = vec![root.join(&fixed)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let inside = path.strip_prefix(root).unwrap_or(&path);
+            if declared.covers(&RepoPath::new(inside.as_os_str().as_encoded_bytes())) {
+                return true;
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.file_name() != ".git" {
+                folders.push(path);
+            }
+        }
+    }
+    false
+}
+
+fn no_base() -> Fatal {
+    Fatal { message: "the branch has no commit any more".to_owned(), halt: Halt::Fatal }
+}
+
+/// The root of a task's own tree, if it works in one.
+fn life_root(parts: &Parts, node: Node) -> Option<PathBuf> {
+    let own = parts.lives[node].own.as_ref()?;
+    (!own.root.as_os_str().is_empty()).then(|| own.root.clone())
+}
+
+/// A try: the tree made ready where it is the task's own, the executor, and a look at what it did.
+async fn executor<W, F>(node: Node, attempt: Attempt, claim: Option<Claim>, brake: Brake, work: W) -> Done
+where
+    W: FnOnce(Attempt, Brake) -> F,
+    F: Future<Output = (Vec<Ran>, Report)>,
+{
+    let unfit = |reason| Done::Unfit { node, verify: false, reason };
+    let mut space = match claim {
+        None => None,
+        Some(claim) => match attempt.enter(claim, &brake).await {
+            Ok(space) => Some(space),
+            Err(reason) => return unfit(reason),
+        },
+    };
+    let (ran, report) = work(attempt, brake).await;
+    if let Some(mut inside) = space.take() {
+        match aside(move || inside.look().map(|()| inside)).await {
+            Ok(inside) => space = Some(inside),
+            Err(reason) => return unfit(reason),
+        }
+    }
+    Done::Executor { node, ran, report, space }
 }
 
 /// What is in an isolated progress file, if it is there.

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::board::{Board, ListFile};
 use super::clock;
 use super::driver::{Driver, Fatal};
 use crate::document;
-use crate::engine::{Code, Failure, Halt, Kind, Node};
+use crate::engine::{Code, Event as Told, Failure, Halt, Kind, Node};
 use crate::git::{Change, CommitError, CommitRequest, FileEdit, NewCommit, Oid, Prepared, RepoPath};
 use crate::plan::Mode;
 use crate::store::event::{Event, TaskRef};
@@ -21,11 +22,12 @@ use crate::store::progress::{self, Ended, Entry, Now};
 /// How many tasks without commits are entered and ticked with one write: what is held for it stays small.
 const TOGETHER: usize = 500;
 /// How often a commit is made anew because somebody else moved the branch in between.
-const MOVED_TRIES: usize = 5;
+pub(super) const MOVED_TRIES: usize = 5;
 
 impl Driver {
     /// These are about to land. From here on it is finished, whatever happens.
     pub(super) fn landing(&mut self, nodes: &[Node]) -> Result<(), Fatal> {
+        self.landing = nodes.to_vec();
         for some in nodes.chunks(TOGETHER) {
             let mut events: Vec<Event> = some.iter().filter_map(|node| self.take_again(*node)).collect();
             events.push(Event::Landing { tasks: some.iter().map(|node| self.task(*node)).collect() });
@@ -46,6 +48,9 @@ impl Driver {
     /// What is a task's is final only when no task runs any more that ran beside it: one that ended later may have said
     /// whose a change was.
     fn take_again(&mut self, node: Node) -> Option<Event> {
+        if self.is_apart(node) {
+            return None;
+        }
         let task = self.task(node);
         let taken = self.parts.tree.as_ref()?.ledger.taken(&task.key);
         let life = &mut self.parts.lives[node];
@@ -62,7 +67,17 @@ impl Driver {
         if self.parts.tree.is_some() {
             self.job(node);
         }
-        if !self.landed_early.remove(&node) {
+        let outcome = self.parts.lives[node].own.as_mut().and_then(|own| own.outcome.take());
+        if let Some(outcome) = outcome {
+            if let Err(failure) = outcome {
+                let last = self.parts.engine.conflicts(node) >= self.parts.settings.max_conflicts;
+                if failure.code == Code::Conflict && last && self.parts.engine.halt().is_none() {
+                    self.keep_both_sides(node, &failure)?;
+                }
+                return Ok(Err(failure));
+            }
+            self.land_on_disk(&[node])?;
+        } else if !self.landed_early.remove(&node) {
             if let Err(failure) = self.commit(node)? {
                 return Ok(Err(failure));
             }
@@ -83,6 +98,7 @@ impl Driver {
             tree.ledger.forget(&task.key, &[]);
         }
         let life = &mut self.parts.lives[node];
+        life.own = None;
         (life.job, life.taken, life.made, life.failure) = (None, None, None, None);
         life.progress = String::new();
         let event = Event::TaskComplete {
@@ -143,8 +159,10 @@ impl Driver {
         Ok(Err(self.conflict("the branch is moved by somebody else all the time".to_owned())))
     }
 
+    /// In the shared tree: a person is needed.
     fn conflict(&mut self, reason: String) -> Failure {
         self.notice("warning", "conflict", &reason);
+        self.told.push_front(Told::Halt(Halt::Conflict));
         Failure::new(Code::Conflict, reason)
     }
 
@@ -156,35 +174,17 @@ impl Driver {
         }
         let head = tree.head.clone();
         let (list, progress_path) = (tree.own.list.clone(), tree.own.progress.clone());
-        let index = self.parts.board.entries[node].task.index;
-        let mut ticks = vec![index];
-        ticks.extend(self.parts.board.parents_done_with(&[index]));
-        let board = &self.parts.board;
-        let path = self.parts.list.path.to_string_lossy().into_owned();
-        let known = &self.parts.list.bytes;
-        let tick = |bytes: &[u8]| -> Option<Vec<u8>> {
-            if bytes == known.as_slice() {
-                return Some(document::apply(bytes, &board.ticks(&ticks).0));
-            }
-            let (other, _) = document::parse(bytes.to_vec(), &path);
-            let edits: Vec<_> = ticks.iter().filter_map(|index| board.doc.tick_in(*index, &other)).collect();
-            (!edits.is_empty()).then(|| document::apply(bytes, &edits))
-        };
         let spec = self.parts.paths.name();
-        let now = self.progress_now(&ticks);
-        let words = self.words(node);
-        let entry = words.entry(Ended::Landed { commit: None });
-        let learn = |bytes: &[u8]| Some(progress::merge(bytes, &spec, &[entry], Some(&now.borrowed())));
-        let task = self.task(node);
-        let edits = [FileEdit { path: &list, edit: &tick }, FileEdit { path: &progress_path, edit: &learn }];
-        let parent = self.parts.engine.kind(node) == Kind::Parent;
-        let edits = if parent { &edits[..1] } else { &edits[..] };
-        let message = self.message(node);
-        let attempt = self.parts.lives[node].attempt.to_string();
-        let trailers = [("Spec-Task", task.task.as_str()), ("Spec-Run", &self.parts.run), ("Spec-Attempt", &attempt)];
+        let draft = self.draft(node, &[]);
         let made = self.parts.lives[node].made.take();
+        let tick = tick(&self.parts.board, &self.parts.list, &[], &draft.ticks);
+        let learn = learn(&spec, &draft);
+        let edits = [FileEdit { path: &list, edit: &tick }, FileEdit { path: &progress_path, edit: &learn }];
+        let edits = if draft.parent { &edits[..1] } else { &edits[..] };
+        let trailers = draft.trailers(&self.parts.run);
         let changes: &[Change] = self.parts.lives[node].changes();
-        let request = CommitRequest { changes, edits, message: &message, trailers: &trailers, work: None };
+        let Draft { message, task, .. } = &draft;
+        let request = CommitRequest { changes, edits, message, trailers: &trailers, work: None };
         let Some(tree) = &mut self.parts.tree else { return Ok(Ok(None)) };
         let Some(committer) = &mut tree.committer else { return Ok(Ok(None)) };
         let mut events = Vec::new();
@@ -201,7 +201,7 @@ impl Driver {
             match committer.recover(&commit, &request) {
                 Ok(Some(done)) => {
                     published = Some(done);
-                    events.push(committed(&task, &commit));
+                    events.push(committed(task, &commit));
                     prepared.commit = Some(commit);
                 }
                 Ok(None) => {}
@@ -215,7 +215,7 @@ impl Driver {
             };
         }
         if let (Some(commit), true) = (&prepared.commit, published.is_none()) {
-            let made = commit_made(&task, commit);
+            let made = commit_made(task, commit);
             let journal = &mut self.parts.journal;
             journal.append(&made, &clock::timestamp())?;
             journal.sync()?;
@@ -223,18 +223,15 @@ impl Driver {
                 Ok(done) => published = Some(done),
                 Err(error) => return Ok(Err(error)),
             }
-            events.push(committed(&task, commit));
+            events.push(committed(task, commit));
         }
         let carried: Vec<RepoPath> =
             published.iter().flat_map(|it| &it.carried).map(|change| change.path.clone()).collect();
         tree.own_change(&carried)?;
         self.parts.lives[node].commit = prepared.commit.as_ref().map(|commit| commit.id.to_string());
+        drop((tick, learn));
         self.emit_all(events)?;
-        if !prepared.not_added.is_empty() && !std::mem::replace(&mut self.not_added, true) {
-            let names: Vec<String> = prepared.not_added.iter().map(ToString::to_string).collect();
-            let message = format!("not in git, so kept up to date on disk only: {}", names.join(", "));
-            self.notice("info", "not-added", &message);
-        }
+        self.say_not_added(&prepared.not_added);
         if let Some(published) = published {
             if let Some(error) = published.unfinished {
                 self.notice("warning", "index-not-updated", &format!("{error}; the next `spec run` makes up for it"));
@@ -247,6 +244,36 @@ impl Driver {
             }
         }
         Ok(Ok(None))
+    }
+
+    /// Files that git does not have: said once.
+    pub(super) fn say_not_added(&mut self, paths: &[RepoPath]) {
+        if !paths.is_empty() && !std::mem::replace(&mut self.not_added, true) {
+            let names: Vec<String> = paths.iter().map(ToString::to_string).collect();
+            let message = format!("not in git, so kept up to date on disk only: {}", names.join(", "));
+            self.notice("info", "not-added", &message);
+        }
+    }
+
+    /// What the commit of a task says, when it lands behind the items `before`, which are ticked by then.
+    pub(super) fn draft(&mut self, node: Node, before: &[usize]) -> Draft {
+        self.job(node);
+        let index = self.parts.board.entries[node].task.index;
+        let mut all = before.to_vec();
+        all.push(index);
+        let parents = self.parts.board.parents_done_with(&all);
+        let mut ticks = vec![index];
+        ticks.extend(parents.into_iter().filter(|parent| !before.contains(parent)));
+        all.extend(&ticks);
+        Draft {
+            words: self.words(node),
+            now: self.progress_now(&all),
+            message: self.message(node),
+            task: self.task(node),
+            attempt: self.parts.lives[node].attempt.to_string(),
+            parent: self.parts.engine.kind(node) == Kind::Parent,
+            ticks,
+        }
     }
 
     /// The commit's message: the task's own, or one made of its id and title.
@@ -331,8 +358,8 @@ impl Driver {
     /// A task failed for good: what it left is saved and taken out of the tree where it can be told apart.
     pub(super) fn failed(&mut self, node: Node, attempt: u32, failure: Failure) -> Result<(), Fatal> {
         let task = self.task(node);
-        let mut salvage = None;
-        if let Some(tree) = &mut self.parts.tree {
+        let mut salvage = self.salvage_own(node, false)?;
+        if let (Some(tree), None, false) = (&mut self.parts.tree, &salvage, self.parts.engine.own_tree(node)) {
             let spec = self.parts.paths.name();
             let changes = self.parts.lives[node].taken.take().unwrap_or_default().changes;
             let saved = match &mut tree.committer {
@@ -386,15 +413,63 @@ impl Driver {
     }
 }
 
-fn committed(task: &TaskRef, commit: &NewCommit) -> Event {
+pub(super) fn committed(task: &TaskRef, commit: &NewCommit) -> Event {
     Event::Commit { task: task.clone(), commit: commit.id.to_string(), subject: commit.subject.clone() }
 }
 
-fn commit_made(task: &TaskRef, commit: &NewCommit) -> Event {
+pub(super) fn commit_made(task: &TaskRef, commit: &NewCommit) -> Event {
     Event::CommitMade {
         task: task.clone(),
         commit: commit.id.to_string(),
         parent: commit.parent.as_ref().map(ToString::to_string),
+    }
+}
+
+/// What the commit of a task says, beside what the task did.
+pub(super) struct Draft {
+    /// The boxes that it ticks.
+    pub(super) ticks: Vec<usize>,
+    words: Words,
+    now: Whereabouts,
+    pub(super) message: String,
+    pub(super) task: TaskRef,
+    attempt: String,
+    /// It is the check of a parent, of which there is no progress.
+    pub(super) parent: bool,
+}
+
+impl Draft {
+    /// The trailers of its commit.
+    pub(super) fn trailers<'a>(&'a self, run: &'a str) -> [(&'static str, &'a str); 3] {
+        [("Spec-Task", self.task.task.as_str()), ("Spec-Run", run), ("Spec-Attempt", &self.attempt)]
+    }
+}
+
+/// Ticks boxes in a version of the list, in which those of `before` may be ticked already.
+pub(super) fn tick<'a>(
+    board: &'a Board,
+    list: &'a ListFile,
+    before: &[usize],
+    ticks: &'a [usize],
+) -> impl Fn(&[u8]) -> Option<Vec<u8>> + 'a {
+    let known = document::apply(&list.bytes, &board.ticks(before).0);
+    let path = list.path.to_string_lossy().into_owned();
+    let both: Vec<usize> = before.iter().chain(ticks).copied().collect();
+    move |bytes| {
+        if *bytes == known[..] {
+            return Some(document::apply(&list.bytes, &board.ticks(&both).0));
+        }
+        let (other, _) = document::parse(bytes.to_vec(), &path);
+        let edits: Vec<_> = ticks.iter().filter_map(|index| board.doc.tick_in(*index, &other)).collect();
+        (!edits.is_empty()).then(|| document::apply(bytes, &edits))
+    }
+}
+
+/// Enters a task in a version of the progress file.
+pub(super) fn learn<'a>(spec: &'a str, draft: &'a Draft) -> impl Fn(&[u8]) -> Option<Vec<u8>> + 'a {
+    move |bytes| {
+        let entry = draft.words.entry(Ended::Landed { commit: None });
+        Some(progress::merge(bytes, spec, &[entry], Some(&draft.now.borrowed())))
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod admission;
 mod attempt;
+mod batch;
 mod board;
 pub mod clock;
 pub mod control;
@@ -14,6 +15,7 @@ pub mod quota;
 mod shared;
 pub mod shell;
 pub mod signals;
+mod slots;
 pub mod tree;
 
 #[cfg(test)]

@@ -8,20 +8,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::board::{self, Board, ListFile};
+use super::board::{self, Board, ListFile, OwnTrees};
 use super::clock;
 use super::control::Mailbox;
 pub use super::driver::unrunnable;
-use super::driver::{Driver, Life, Parts};
+use super::driver::{Driver, Life, Own, Parts};
 use super::quota;
 use super::shared::SharedTree;
 use super::shell::Shell;
 use super::signals::Signals;
+use super::slots::Slots;
 use super::tree;
-use crate::cli::settings::RunSettings;
+use crate::cli::settings::{Isolation, RunSettings};
 use crate::document::{self, Diagnostic, Document, Severity};
 use crate::engine::{Code, Failure, Policy, RunState, Seed, Steer};
-use crate::git::{self, Blob, Change, Declared, Oid, Refused, Repo, RepoPath, SpecFiles};
+use crate::git::{self, Blob, Change, Committer, Declared, Oid, Refused, Repo, RepoPath, SpecFiles, Work};
 use crate::plan::{self, Mode};
 use crate::report::Reporters;
 use crate::store::event::{Event, TreeEntry};
@@ -69,6 +70,9 @@ pub enum RunError {
     /// The repository cannot be worked in.
     #[error(transparent)]
     Git(#[from] git::Error),
+    /// Trees of their own are asked for, and cannot be had.
+    #[error("--isolation worktree needs {0}")]
+    NoTrees(&'static str),
     /// A person's changes are in the tree.
     #[error("the working tree has uncommitted changes: {}", list(.0))]
     Dirty(Vec<String>),
@@ -220,7 +224,8 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         notices.warn("state-rebuilt", message);
     }
 
-    let mut board = Board::new(doc, plan, &job.settings);
+    let own_trees = own_trees(&job.settings, repo.as_ref(), plan.mode)?;
+    let mut board = Board::new(doc, plan, &job.settings, own_trees);
     let laid = board.lay_out(&job.settings);
     let root = repo.as_ref().map_or_else(|| paths.folder().to_owned(), |repo| repo.root().to_owned());
     let mut lives: Vec<Life> = Vec::new();
@@ -250,11 +255,18 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
 
     let mut baseline = Vec::new();
     let mut leftovers = Vec::new();
+    let mut slots = None;
     let tree = match repo {
         None => None,
         Some(repo) => {
             let own = spec_files(&repo, &paths);
-            let landed = finish_commits(&repo, &before)?;
+            let landed = finish_commits(&repo, &before, &own)?;
+            if own_trees != OwnTrees::None || !Repo::slot_numbers(&paths.slots()).is_empty() {
+                let settings = job.settings.worktree.clone();
+                let there = Slots::find(&repo, paths.slots(), own.clone(), job.settings.too_much, settings)?;
+                save_what_is_left(&there, &repo, &before, &paths.name(), &mut notices)?;
+                slots = Some(there);
+            }
             let (mut tree, found) = SharedTree::begin(repo, own, !job.settings.no_commit, job.settings.too_much)?;
             let sorted = Sorted::new(found.changes, &before, &board, &records, &landed);
             let (refused, persons): (Vec<Refused>, Vec<Refused>) =
@@ -263,7 +275,8 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
             let mut dirty = tree.repo.dirty(&tree.own, &mine)?;
             let left: BTreeSet<&RepoPath> = refused.iter().map(|refused| &refused.path).collect();
             dirty.retain(|path| !left.contains(path));
-            if !dirty.is_empty() && !job.settings.allow_dirty {
+            // Where no task works in it, a person's changes are in nobody's way until something lands on them.
+            if !dirty.is_empty() && !job.settings.allow_dirty && own_trees != OwnTrees::All {
                 return Err(RunError::Dirty(dirty.iter().map(ToString::to_string).collect()));
             }
             tree.settle(&sorted.persons, (&sorted.nobodys, &refused), &sorted.tasks);
@@ -273,6 +286,20 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
                 let Some(record) = record else { continue };
                 if landed.contains(record.task.key.as_str()) {
                     taken.changes = record.taken.iter().map(Change::from_wire).collect();
+                } else if let Some((base, commit)) = &record.work {
+                    let (base, commit) = (Oid::parse(base.as_bytes()), Oid::parse(commit.as_bytes()));
+                    let there = |oid: &Oid| tree.repo.has_commit(oid);
+                    match base.zip(commit).filter(|(base, commit)| there(base) && there(commit)) {
+                        Some((base, commit)) if seeds[node].1.passed => {
+                            taken.changes = record.taken.iter().map(Change::from_wire).collect();
+                            let work = Some(Work { base, commit });
+                            lives[node].own = Some(Box::new(Own { work, ..Own::default() }));
+                        }
+                        _ => seeds[node].1.passed = false,
+                    }
+                } else if record.slot.is_some() {
+                    // What it did is saved; only what changed nothing passes without a commit of its own.
+                    seeds[node].1.passed &= record.taken.is_empty();
                 } else if seeds[node].1.passed && !tree.still_has(&taken.changes, &record.taken)? {
                     seeds[node].1.passed = false;
                     let task = &board.entries[node].task.task;
@@ -306,7 +333,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         max_parallel: job.settings.max_parallel,
         keep_going: job.settings.keep_going || board.plan.declares_dependencies,
         land_each: board.plan.mode == Mode::Graph,
-        max_conflicts: 2,
+        max_conflicts: job.settings.max_conflicts,
         backoff: millis(job.settings.backoff),
         backoff_max: millis(job.settings.backoff_max),
         seed: u64::from(crc32fast::hash(run.as_bytes())),
@@ -325,6 +352,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         journal,
         state_file,
         tree,
+        slots,
         board,
         list,
         engine,
@@ -385,6 +413,7 @@ fn seed_of(record: &Record, resume: Resume, max_attempts: u32, life: &mut Life, 
         attempts: record.attempts,
         timeouts: record.timeouts,
         failed: record.failure.is_some(),
+        conflicts: record.conflicts,
         ..Seed::default()
     };
     life.failure = record.failure.as_ref().map(|failure| {
@@ -415,9 +444,25 @@ fn seed_of(record: &Record, resume: Resume, max_attempts: u32, life: &mut Life, 
 
 /// A crash between moving the branch and the user's index is finished before anybody looks at the tree. Gives the tasks
 /// whose commits are on the branch, by the keys of their records.
-fn finish_commits<'a>(repo: &Repo, before: &'a Recovered) -> Result<BTreeSet<&'a str>, git::Error> {
+fn finish_commits<'a>(repo: &Repo, before: &'a Recovered, own: &SpecFiles) -> Result<BTreeSet<&'a str>, git::Error> {
     let mut landed = BTreeSet::new();
     let tip = repo.head()?.commit;
+    // A batch that was made in slots: from its last commit, which is the tip, back to what was there before it.
+    let chain: BTreeMap<&str, Option<&str>> = before
+        .tasks
+        .values()
+        .filter(|record| record.slot.is_some() && record.phase != Phase::Landed && record.commit.is_none())
+        .filter_map(|record| record.made.as_ref())
+        .map(|made| (made.commit.as_str(), made.parent.as_deref()))
+        .collect();
+    let mut first = tip.as_ref().map(Oid::as_str);
+    while let Some(parent) = first.and_then(|commit| chain.get(commit)) {
+        first = *parent;
+    }
+    if let Some(tip) = tip.as_ref().filter(|tip| Some(tip.as_str()) != first) {
+        let first = first.and_then(|first| Oid::parse(first.as_bytes()));
+        repo.catch_up_tree(first.as_ref(), tip, own)?;
+    }
     for record in before.tasks.values() {
         let Some(made) = &record.made else { continue };
         let Some(commit) = Oid::parse(made.commit.as_bytes()) else { continue };
@@ -440,6 +485,51 @@ fn left_refused(path: &RepoPath, before: &Recovered) -> bool {
 /// Whether these have a path as one that was not taken in.
 fn was_refused(path: &RepoPath, entries: &BTreeMap<String, TreeEntry>) -> bool {
     entries.get(&path.to_wire()).is_some_and(|entry| entry.refused.is_some())
+}
+
+/// Which tasks get trees of their own.
+fn own_trees(settings: &RunSettings, repo: Option<&Repo>, mode: Mode) -> Result<OwnTrees, RunError> {
+    let lacking = match repo {
+        None => Some("a git repository"),
+        Some(_) if settings.no_commit => Some("commits; leave out --no-commit"),
+        Some(repo) if repo.head()?.commit.is_none() => Some("a first commit in the repository"),
+        Some(_) => None,
+    };
+    match (settings.isolation, lacking) {
+        (Isolation::Worktree, Some(lacking)) => Err(RunError::NoTrees(lacking)),
+        (Isolation::Worktree, None) => Ok(OwnTrees::All),
+        (Isolation::Auto, None) if mode == Mode::Graph && settings.max_parallel > 1 => Ok(OwnTrees::All),
+        (Isolation::Auto, None) if settings.max_parallel > 1 => Ok(OwnTrees::Steps),
+        (Isolation::Auto | Isolation::None, _) => Ok(OwnTrees::None),
+    }
+}
+
+/// What a killed run left in slots is kept under refs before anybody makes them ready for something else.
+fn save_what_is_left(
+    slots: &Slots,
+    repo: &Repo,
+    before: &Recovered,
+    spec: &str,
+    notices: &mut Notices,
+) -> Result<(), git::Error> {
+    // The last task that had a slot is the one whose work is in it.
+    let mut in_slot: BTreeMap<usize, &Record> = BTreeMap::new();
+    let mut bases = BTreeMap::new();
+    for record in before.tasks.values() {
+        let Some((number, base)) = &record.slot else { continue };
+        if record.cut_short() || !in_slot.contains_key(number) {
+            in_slot.insert(*number, record);
+            bases.extend(Oid::parse(base.as_bytes()).map(|base| (*number, base)));
+        }
+    }
+    for (number, commit) in slots.left(&bases)? {
+        let (task, attempt) = in_slot
+            .get(&number)
+            .map_or_else(|| (format!("slot-{number}"), 1), |record| (record.task.task.clone(), record.attempt));
+        let name = Committer::new(repo)?.keep_work(spec, &task, attempt, &commit)?;
+        notices.warn("salvaged", format!("what task {task} had done when the run was killed is kept as {name}"));
+    }
+    Ok(())
 }
 
 fn spec_files(repo: &Repo, paths: &SpecPaths) -> SpecFiles {
@@ -479,7 +569,8 @@ impl Sorted {
     ) -> Self {
         let mut sorted = Self { persons: Vec::new(), nobodys: Vec::new(), tasks: BTreeMap::new() };
         let mut taken: BTreeMap<RepoPath, Vec<(&Record, Change)>> = BTreeMap::new();
-        for record in before.tasks.values().filter(|record| !landed.contains(record.task.key.as_str())) {
+        let shared = |record: &&Record| record.slot.is_none();
+        for record in before.tasks.values().filter(shared).filter(|it| !landed.contains(it.task.key.as_str())) {
             for entry in &record.taken {
                 let change = Change::from_wire(entry);
                 taken.entry(change.path.clone()).or_default().push((record, change));
@@ -494,7 +585,7 @@ impl Sorted {
             .collect();
         let persons: BTreeMap<RepoPath, Change> =
             before.baseline.values().map(Change::from_wire).map(|change| (change.path.clone(), change)).collect();
-        let cut_short = || before.tasks.values().filter(|record| record.cut_short());
+        let cut_short = || before.tasks.values().filter(shared).filter(|record| record.cut_short());
         let under_way: Vec<(&Record, Vec<Declared>)> = cut_short()
             .filter(|record| record.taken_in != Some(record.attempt))
             .map(|record| (record, declared(board, records, record)))

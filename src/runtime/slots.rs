@@ -78,11 +78,13 @@ impl Yard {
         root.join(path.strip_prefix(self.repo.root()).unwrap_or(path))
     }
 
-    /// What a process in a slot is told of it, on top of what all are told.
-    pub(super) fn variables(&self, number: usize) -> Vec<(&'static str, std::ffi::OsString)> {
+    /// What a process in the slot at `root` is told of it, on top of what all are told.
+    pub(super) fn variables(&self, root: &Path) -> Vec<(&'static str, std::ffi::OsString)> {
+        let name = root.file_name().unwrap_or_default().to_string_lossy();
+        let number = name.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(1_usize);
         // Other specs have other ports, as far as there are enough.
         let spec = crc32fast::hash(self.folder.as_os_str().as_encoded_bytes()) as usize % 100;
-        let port = PORTS.1 + (spec * 16 + (number - 1) % 16) * PORTS.0;
+        let port = PORTS.1 + (spec * 16 + (number.max(1) - 1) % 16) * PORTS.0;
         vec![
             ("SPEC_SLOT", number.to_string().into()),
             ("SPEC_PORT_BASE", port.to_string().into()),
@@ -140,7 +142,7 @@ impl Slots {
     /// A slot for a task that begins at `base`, with what it had made before put into it.
     pub(super) fn claim(&mut self, base: Oid, saved: Option<Oid>, key: &str, declared: Vec<Declared>) -> Claim {
         let place = self.free.pop().unwrap_or_else(|| {
-            let number = (1..).find(|number| !self.taken.contains(number)).unwrap_or(1);
+            let number = (1..=self.taken.len() + 1).find(|number| !self.taken.contains(number)).unwrap_or(1);
             self.taken.insert(number);
             Place::New(number)
         });
@@ -311,9 +313,9 @@ impl Yard {
 }
 
 impl Workspace {
-    /// The root of its tree.
-    pub(super) fn root(&self) -> &Path {
-        self.slot.root()
+    /// Goes to another commit, with its warm caches; blocks.
+    pub(super) fn go_to(&mut self, commit: &Oid) -> Result<(), Error> {
+        self.slot.go_to(commit)
     }
 
     /// Looks at what an executor did; blocks.
@@ -339,6 +341,16 @@ impl Workspace {
     /// A path that an executor reports, as git has it.
     pub(super) fn relative(&self, path: &str) -> Option<RepoPath> {
         self.slot.repo().relative(&self.slot.root().join(path))
+    }
+
+    /// Keeps everything that is in it as a commit; none where there is nothing.
+    pub(super) fn save(&self, message: &str) -> Result<Option<Work>, Error> {
+        let repo = self.slot.repo();
+        if *self.snapshot.tree() == repo.tree_of(Some(&self.base))? {
+            return Ok(None);
+        }
+        let commit = repo.commit_object(self.snapshot.tree(), &self.base, message)?;
+        Ok(Some(Work { base: self.base.clone(), commit }))
     }
 
     /// Keeps these changes, which are its task's, as a commit; none where there are none.

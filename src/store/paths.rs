@@ -69,6 +69,12 @@ impl SpecPaths {
         self.folder.join(".spec")
     }
 
+    /// `.spec/slots/`: working trees of tasks.
+    #[must_use]
+    pub fn slots(&self) -> PathBuf {
+        self.work().join("slots")
+    }
+
     /// `.spec/runs/`.
     #[must_use]
     pub fn runs(&self) -> PathBuf {

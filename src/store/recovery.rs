@@ -242,10 +242,10 @@ impl Recovered {
         self.left.values().chain(unlanded).chain(self.unattributed.values())
     }
 
-    /// Whether a try was cut short, so that there may be more in the tree than [`leftovers`](Self::leftovers) knows.
+    /// Whether a try in the shared tree was cut short, so that there may be more in the tree than [`leftovers`](Self::leftovers) knows.
     #[must_use]
     pub fn is_cut_short(&self) -> bool {
-        self.tasks.values().any(Record::cut_short)
+        self.tasks.values().any(|record| record.slot.is_none() && record.cut_short())
     }
 
     fn record(&mut self, task: &TaskRef) -> &mut Record {
