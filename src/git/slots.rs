@@ -1,8 +1,7 @@
 //! Slots: working trees of the repository that tasks use one after the other, each its own. Detached, never tracking,
 //! and warm: what git ignores in one stays from task to task.
 //!
-//! `runtime::slots` says which task gets which slot and holds the lock while one is made; git's own commands for
-//! linked trees race with each other. See `docs/design/005-trees-and-landing.md`.
+//! `runtime::slots` says which task gets which slot. See `docs/design/005-trees-and-landing.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,6 +14,7 @@ use super::error::Error;
 use super::repo::{Repo, SpecFiles, unexpected};
 use super::snapshot::Snapshot;
 use crate::store::fs::Durability;
+use crate::store::lock::wait;
 
 /// No hook is for these commands, and submodules are looked after one by one.
 const QUIET: [&str; 3] = ["core.hooksPath=/dev/null", "submodule.recurse=false", "checkout.workers=4"];
@@ -68,7 +68,8 @@ impl Repo {
         Ok(slot)
     }
 
-    /// Makes a slot with nothing checked out. The caller holds the lock for it.
+    /// Makes a slot with nothing checked out. One at a time in the whole repository, whoever asks: of several at once git
+    /// itself lets some fail.
     pub fn make_slot(&self, folder: &Path, number: usize, base: &Oid) -> Result<Slot, Error> {
         fs::create_dir_all(folder).map_err(|source| Error::Io {
             action: "make the folder",
@@ -76,6 +77,12 @@ impl Repo {
             source,
         })?;
         let place = place(folder, number);
+        let lock = self.common_dir.join("spec/slots.lock");
+        let _lock = wait(&lock).map_err(|error| Error::Io {
+            action: "lock",
+            path: lock,
+            source: std::io::Error::other(error),
+        })?;
         // Forced: a tree that somebody removed by hand is still in git's list.
         let add = self.git.plumbing("worktree", &QUIET).args(["add", "-q", "-f", "--detach", "--no-checkout"]);
         add.arg(&place).arg(base.as_str()).ok()?;

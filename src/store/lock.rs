@@ -114,6 +114,17 @@ pub enum LockError {
     Path(#[from] PathError),
 }
 
+/// Waits for a lock that others hold only for a moment, and holds it until the file is dropped. Where the file system has
+/// no locks there is nothing to wait for.
+pub fn wait(path: &Path) -> Result<File, PathError> {
+    if let Some(folder) = path.parent() {
+        create_folders(folder)?;
+    }
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).context("open", path)?;
+    fs2::FileExt::lock_exclusive(&file).ok();
+    Ok(file)
+}
+
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
 pub struct SpecLock {

@@ -29,7 +29,7 @@ fn commits_beside_siblings_fail_all_who_may_have_made_them_and_nothing_is_undone
          - [ ] 1.2 [P] Beside it\n  - **Do**: read go < \"$HOME/gate\"; echo b > b.txt\n  - **Files**: b.txt\n",
     );
     world.fifo("gate");
-    let output = world.run([""; 0]);
+    let output = world.run(["--isolation", "none"]);
     assert_eq!(output.code, 1, "{output}");
     for id in ["1.1", "1.2"] {
         let failed = signal_of(&output.stdout, "TASK_FAILED", id).unwrap_or_else(|| panic!("{output}"));
