@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::settings::{Color, Isolation, Mode, Output};
+use super::settings::{Color, Isolation, Mode, Output, Sandbox};
 use crate::document::duration;
 
 /// Runs a markdown task list with coding agents, checks every result itself and commits one task after the other.
@@ -226,6 +226,9 @@ pub struct RunArgs {
     /// Where executors work
     #[arg(long, value_enum)]
     pub isolation: Option<Isolation>,
+    /// Whether what tasks run is kept from writing outside their tree [default: none]
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub sandbox: Option<Sandbox>,
     /// How often a task is tried [default: 5; 1 for tasks with a Run field]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_attempts: Option<u32>,

@@ -87,6 +87,18 @@ impl Default for Worktree {
     }
 }
 
+/// Whether what tasks run is kept from writing elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
+pub enum Sandbox {
+    /// In a sandbox where one works; the run says whether.
+    Auto,
+    /// In a sandbox; without one nothing is run.
+    Required,
+    /// As any other program of this user.
+    #[default]
+    None,
+}
+
 /// What goes to standard output of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
 pub enum Output {
@@ -191,6 +203,12 @@ pub struct RunSettings {
     pub resources: BTreeMap<String, usize>,
     /// How many new files are too many for one task.
     pub too_much: usize,
+    /// Whether tasks run in a sandbox.
+    pub sandbox: Sandbox,
+    /// What tasks may write to in it besides their tree; `~` is the home.
+    pub sandbox_write: Vec<String>,
+    /// Whether they have the network in it.
+    pub sandbox_network: bool,
     /// What each task may use up, where it says nothing else.
     pub quota: Quota,
     /// How working trees of tasks are made fit for work.
@@ -238,6 +256,9 @@ impl Default for RunSettings {
             shared_files: Vec::new(),
             resources: BTreeMap::new(),
             too_much: 2000,
+            sandbox: Sandbox::None,
+            sandbox_write: Vec::new(),
+            sandbox_network: true,
             quota: Quota::default(),
             worktree: Worktree::default(),
             landing_verify: LandingVerify::None,
@@ -262,7 +283,7 @@ pub enum Raw {
 }
 
 /// Where a setting can be given: its path in `spec.toml` and its name in the environment.
-pub const KEYS: [(&str, &str); 47] = [
+pub const KEYS: [(&str, &str); 50] = [
     ("run.max_parallel", "SPEC_MAX_PARALLEL"),
     ("run.mode", "SPEC_MODE"),
     ("run.isolation", "SPEC_ISOLATION"),
@@ -287,6 +308,9 @@ pub const KEYS: [(&str, &str); 47] = [
     ("exec.signal", "SPEC_EXEC_SIGNAL"),
     ("retry.backoff", "SPEC_RETRY_BACKOFF"),
     ("retry.backoff_max", "SPEC_RETRY_BACKOFF_MAX"),
+    ("run.sandbox", "SPEC_SANDBOX"),
+    ("sandbox.write", "SPEC_SANDBOX_WRITE"),
+    ("sandbox.network", "SPEC_SANDBOX_NETWORK"),
     ("quota.wall", "SPEC_QUOTA_WALL"),
     ("quota.cpu", "SPEC_QUOTA_CPU"),
     ("quota.memory", "SPEC_QUOTA_MEMORY"),
@@ -320,7 +344,7 @@ impl RunSettings {
         macro_rules! take {
             ($($field:ident),*) => { $(if let Some(value) = args.$field.clone() { settings.$field = value; })* };
         }
-        take!(isolation, timeout, idle_timeout, grace, keep_going, allow_skips, require_verify);
+        take!(sandbox, isolation, timeout, idle_timeout, grace, keep_going, allow_skips, require_verify);
         take!(no_commit, allow_dirty, output);
         if let Some(command) = &args.exec {
             settings
@@ -450,6 +474,9 @@ impl RunSettings {
             }
             "landing.max_conflicts" => self.max_conflicts = whole(raw)?,
             "exec.signal" => self.exec_signal = flag(raw)?,
+            "run.sandbox" => self.sandbox = choice(raw)?,
+            "sandbox.write" => self.sandbox_write = list(raw)?,
+            "sandbox.network" => self.sandbox_network = flag(raw)?,
             "retry.backoff" => self.backoff = time(raw)?,
             "retry.backoff_max" => self.backoff_max = time(raw)?,
             "admission.enabled" => self.admission.enabled = flag(raw)?,

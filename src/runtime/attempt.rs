@@ -13,6 +13,7 @@ use super::process::{
     self, CommandLine, Ended, Line, LineSink, Outcome, Running, SpawnError, SpawnSpec, Stop, Stopper,
 };
 use super::quota::{self, Watch};
+use super::sandbox::Cell;
 use super::shell::Shell;
 use super::slots::{Claim, Workspace};
 use crate::document::quota::Quota;
@@ -37,6 +38,7 @@ pub(super) struct Attempt {
     pub(super) idle: Duration,
     pub(super) grace: Duration,
     pub(super) quota: Quota,
+    pub(super) sandbox: Option<Cell>,
     pub(super) display: Option<mpsc::Sender<Line>>,
     pub(super) spawned: mpsc::UnboundedSender<Spawned>,
 }
@@ -152,7 +154,7 @@ impl Attempt {
         let line = self.shell.script(script);
         // What stands between starts in any case: it is the shell that says that a program is not there.
         let (command, otherwise) = match line.otherwise {
-            Some(in_shell) if quota::wraps(&self.quota) => (in_shell, None),
+            Some(in_shell) if quota::wraps(&self.quota) || self.sandbox.is_some() => (in_shell, None),
             otherwise => (line.command, otherwise),
         };
         let mut spec = self.spec(command, timeout);
@@ -161,8 +163,17 @@ impl Attempt {
         spec
     }
 
+    /// The command with what is to hold it around it.
+    fn wrap(&self, command: CommandLine) -> CommandLine {
+        let command = match &self.sandbox {
+            Some(cell) => cell.wrap(command),
+            None => command,
+        };
+        quota::wrap(command, &self.quota)
+    }
+
     fn spec(&self, command: CommandLine, timeout: Duration) -> SpawnSpec {
-        let mut spec = SpawnSpec::new(quota::wrap(command, &self.quota), &self.cwd, &self.log, &self.run);
+        let mut spec = SpawnSpec::new(self.wrap(command), &self.cwd, &self.log, &self.run);
         spec.env.clone_from(&self.env);
         spec.timeout = Some(timeout);
         spec.idle_timeout = Some(self.idle);

@@ -27,6 +27,7 @@ use super::board::{self, Board, ListFile};
 use super::clock;
 use super::control::{Command, LOOK_EVERY, Mailbox, Request};
 use super::process::{Line, SpawnError, Stop};
+use super::sandbox::{Cell, Sandbox};
 use super::shared::SharedTree;
 use super::shell::Shell;
 use super::signals::{Asked, Signal, Signals};
@@ -185,6 +186,7 @@ pub(super) struct Parts {
     pub(super) paths: SpecPaths,
     pub(super) root: PathBuf,
     pub(super) shell: Arc<Shell>,
+    pub(super) sandbox: Option<Sandbox>,
     pub(super) locks: Vec<SpecLock>,
     pub(super) journal: Journal,
     pub(super) state_file: StateFile,
@@ -800,6 +802,13 @@ impl Driver {
         };
         let head = || parts.tree.as_ref().and_then(|tree| tree.head.commit.as_ref());
         let base = claim.map(Claim::base).or_else(head);
+        let sandbox = parts.sandbox.as_ref().map(|sandbox| Cell {
+            sandbox: sandbox.clone(),
+            tree: root.clone(),
+            folder: progress_file.parent().unwrap_or(&root).to_owned(),
+            work: parts.paths.work(),
+            scratch: sandbox.scratch(&format!("{}-{attempt}", task.index)),
+        });
         let text = |text: &str| OsString::from(text);
         let mut vars: Vec<(&'static str, OsString)> = vec![
             ("SPEC_TASK_ID", text(&task.task)),
@@ -828,6 +837,7 @@ impl Driver {
             idle: parts.settings.idle_timeout,
             grace: parts.settings.grace,
             quota: job.quota,
+            sandbox,
             display: Some(self.lines.0.clone()),
             spawned: self.spawned.0.clone(),
         }

@@ -14,6 +14,7 @@ use super::control::Mailbox;
 pub use super::driver::unrunnable;
 use super::driver::{Driver, Life, Own, Parts};
 use super::quota;
+use super::sandbox::Sandbox;
 use super::shared::SharedTree;
 use super::shell::Shell;
 use super::signals::Signals;
@@ -90,6 +91,9 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// What is wanted cannot be had.
+    #[error("{0}")]
+    Sandbox(String),
     /// The mailbox cannot be opened.
     #[error(transparent)]
     Control(#[from] super::control::ControlError),
@@ -160,6 +164,11 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     let mut notices = Notices::default();
     if let Err(error) = tree::become_subreaper() {
         notices.warn("no-subreaper", format!("what leaves its process group may outlive the run: {error}"));
+    }
+    let (sandbox, said) = Sandbox::choose(&job.settings).map_err(RunError::Sandbox)?;
+    if let Some(said) = said {
+        let level = if sandbox.is_some() { "info" } else { "warning" };
+        notices.0.push((level, "sandbox", said));
     }
     let paths = SpecPaths::find(&job.list)?;
     let run = clock::run_id();
@@ -348,6 +357,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         paths,
         root,
         shell: Arc::new(job.shell),
+        sandbox,
         locks,
         journal,
         state_file,

@@ -18,3 +18,4 @@ mod quotas;
 mod repositories;
 mod room;
 mod said;
+mod sandbox;

@@ -63,6 +63,9 @@ fn explain(error: &RunError) -> Error {
         RunError::Git(git::Error::NoIdentity { .. }) => {
             Error::usage(error).hint("or run with --no-commit, and nothing is committed")
         }
+        RunError::Sandbox(_) => Error::usage(error).hint(
+            "install bubblewrap and allow user namespaces, or run with --sandbox auto, which says that there is none",
+        ),
         _ => Error::usage(error),
     }
 }
