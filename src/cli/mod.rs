@@ -10,11 +10,12 @@ pub mod output;
 pub mod settings;
 pub mod target;
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::runtime::quota;
+use crate::runtime::{quota, sandbox};
 pub use error::{Error, Kind, warn};
 
 /// Runs the program.
@@ -22,8 +23,12 @@ pub use error::{Error, Kind, warn};
 pub fn main() -> ExitCode {
     // Before anything else is set up: this is between a task and its program.
     let mut args = std::env::args_os().skip(1);
-    if args.next().is_some_and(|first| first == quota::COMMAND) {
-        let (code, message) = quota::exec(args);
+    let between = match args.next().as_deref().and_then(OsStr::to_str) {
+        Some(quota::COMMAND) => Some(quota::exec(args)),
+        Some(sandbox::COMMAND) => Some(sandbox::exec(args)),
+        _ => None,
+    };
+    if let Some((code, message)) = between {
         Error::usage(message).print();
         return ExitCode::from(code);
     }

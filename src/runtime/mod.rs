@@ -12,7 +12,7 @@ mod landing;
 pub mod prepare;
 pub mod process;
 pub mod quota;
-mod sandbox;
+pub mod sandbox;
 mod shared;
 pub mod shell;
 pub mod signals;

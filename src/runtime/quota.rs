@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, setrlimit};
@@ -177,7 +178,7 @@ pub(super) const fn wraps(quota: &Quota) -> bool {
 }
 
 /// This very program, even where its file has been replaced since.
-fn own_program() -> OsString {
+pub(super) fn own_program() -> OsString {
     match std::env::current_exe() {
         Ok(path) if cfg!(not(target_os = "linux")) => path.into(),
         _ => "/proc/self/exe".into(),
@@ -201,9 +202,14 @@ pub fn exec(mut args: impl Iterator<Item = OsString>) -> (u8, String) {
         }
     }
     let Some(program) = args.next() else { return (126, "there is no program to start".to_owned()) };
-    let error = std::process::Command::new(&program).args(args).exec();
+    become_program(Command::new(program).args(args))
+}
+
+/// Becomes another program. Returns only where that cannot be, with the exit code that a shell would give.
+pub(super) fn become_program(command: &mut Command) -> (u8, String) {
+    let error = command.exec();
     let code = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
-    (code, format!("cannot start `{}`: {error}", program.to_string_lossy()))
+    (code, format!("cannot start `{}`: {error}", command.get_program().to_string_lossy()))
 }
 
 #[cfg(test)]

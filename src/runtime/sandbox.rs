@@ -3,8 +3,9 @@
 //! out for `spec` or for a person; a linked tree keeps what a commit in it needs. `.spec`, where a run keeps its journal, is
 //! read-only too.
 //!
-//! It is bubblewrap, where that works when it is tried ([`Sandbox::choose`]); `docs/limits.md` says what it keeps out and
-//! what it does not.
+//! It is bubblewrap, where that works when it is tried ([`Sandbox::choose`]). Where it does not, and a sandbox is not
+//! required, it is Landlock, which keeps what is outside the tree but knows no exceptions inside: the program takes it upon
+//! itself between the task and its command ([`exec`]). `docs/limits.md` says what each keeps out and what it does not.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::process::CommandLine;
+use super::quota;
 use crate::cli::settings::{RunSettings, Sandbox as Wanted};
 
 /// What stands before every command in it. Without `--die-with-parent`: on TERM bubblewrap itself ends at once, and what
@@ -26,9 +28,22 @@ const AS_ROOT: [&str; 4] = ["--uid", "1000", "--gid", "1000"];
 /// In the git directory of a linked tree: what says where git looks for its settings and hooks, and what is ours.
 const KEPT: [&str; 7] = ["commondir", "gitdir", "config.worktree", "config", "hooks", "locked", "spec"];
 
+/// The hidden first argument of [`exec`].
+pub const COMMAND: &str = "__landlock";
+/// Devices: `/dev/null` and the like.
+const DEVICES: &str = "/dev";
+
+/// What holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bubblewrap,
+    Landlock,
+}
+
 /// The sandbox of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Sandbox {
+    kind: Kind,
     /// Also writable, absolute.
     write: Vec<PathBuf>,
     network: bool,
@@ -58,7 +73,8 @@ impl Sandbox {
             return Ok((None, None));
         }
         let scratch = tempfile::Builder::new().prefix("spec-scratch-").tempdir();
-        let sandbox = Self {
+        let mut sandbox = Self {
+            kind: Kind::Bubblewrap,
             scratch: Arc::new(scratch.map_err(|error| format!("cannot make a scratch folder for a sandbox: {error}"))?),
             write: settings.sandbox_write.iter().map(|path| at_home(path)).collect(),
             network: settings.sandbox_network,
@@ -71,6 +87,12 @@ impl Sandbox {
                 Ok((Some(sandbox), Some(said)))
             }
             (Err(why), Wanted::Required) => Err(format!("a sandbox is required and bubblewrap does not work: {why}")),
+            (Err(why), _) if sandbox.network && landlock_works(sandbox.scratch.path()) => {
+                sandbox.kind = Kind::Landlock;
+                let said = "Landlock; tasks write to their tree and to scratch only, but also to what is in the tree of \
+                            .git and .spec; the network is open";
+                Ok((Some(sandbox), Some(format!("sandbox: {said} (bubblewrap does not work here: {why})"))))
+            }
             (Err(why), _) => Ok((None, Some(format!("no sandbox: bubblewrap does not work here: {why}")))),
         }
     }
@@ -103,9 +125,15 @@ impl Sandbox {
 impl Cell {
     /// The command inside it.
     pub(super) fn wrap(&self, command: CommandLine) -> CommandLine {
-        let mut args = self.sandbox.always();
         // Where it cannot be made, the first program that needs it says so.
         fs::create_dir_all(&self.scratch).ok();
+        if self.sandbox.kind == Kind::Landlock {
+            let own = [&self.scratch, &self.tree, &self.folder];
+            let writable = own.into_iter().chain(&self.sandbox.write).map(OsString::from);
+            let head = [COMMAND.into()].into_iter().chain(writable).chain(["--".into(), command.program]);
+            return CommandLine::new(quota::own_program(), head.chain(command.args));
+        }
+        let mut args = self.sandbox.always();
         for (how, path) in self.mounts(&|path| fs::read_to_string(path).ok(), &Path::exists) {
             args.extend([how.into(), path.clone().into(), path.into()]);
         }
@@ -145,6 +173,58 @@ impl Cell {
     }
 }
 
+/// Whether the kernel keeps a process of ours from writing where it may not, found out by doing it.
+fn landlock_works(scratch: &Path) -> bool {
+    let mut command = Command::new(quota::own_program());
+    command.args([COMMAND.as_ref(), scratch.as_os_str(), "--".as_ref(), "true".as_ref()]);
+    command.stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
+}
+
+/// `spec __landlock SCRATCH PATH... -- PROGRAM ARGS...`: gives up to write anywhere but there, and becomes the program.
+/// Returns only where that cannot be, with the exit code.
+#[must_use]
+pub fn exec(args: impl Iterator<Item = OsString>) -> (u8, String) {
+    let mut args = args.peekable();
+    let mut writable: Vec<PathBuf> = Vec::new();
+    while let Some(path) = args.next_if(|arg| arg != "--") {
+        writable.push(path.into());
+    }
+    args.next();
+    let (Some(program), Some(scratch)) = (args.next(), writable.first().cloned()) else {
+        return (126, "there is no program to start".to_owned());
+    };
+    writable.push(DEVICES.into());
+    if let Err(why) = restrict(&writable) {
+        return (126, format!("no sandbox: {why}"));
+    }
+    quota::become_program(Command::new(program).args(args).env("TMPDIR", scratch))
+}
+
+#[cfg(target_os = "linux")]
+fn restrict(writable: &[PathBuf]) -> Result<(), String> {
+    use landlock::{
+        ABI, AccessFs, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
+        path_beneath_rules,
+    };
+    // What the kernel is too old for is left out: the scope, and from version 3 on that truncating is writing.
+    let access = AccessFs::from_write(ABI::V3);
+    let restrict = || -> Result<RulesetStatus, RulesetError> {
+        let rules = path_beneath_rules(writable, access);
+        let rules = Ruleset::default().handle_access(access)?.scope(Scope::Signal)?.create()?.add_rules(rules)?;
+        Ok(rules.restrict_self()?.ruleset)
+    };
+    match restrict() {
+        Ok(RulesetStatus::NotEnforced) => Err("this kernel has no Landlock".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn restrict(_: &[PathBuf]) -> Result<(), String> {
+    Err("there is no Landlock on this system".to_owned())
+}
+
 /// A path of the settings, `~` being the home.
 fn at_home(path: &str) -> PathBuf {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
@@ -160,7 +240,13 @@ mod tests {
 
     fn mounts(tree: &str, files: &[(&str, &str)], gone: &[&str]) -> Vec<String> {
         let scratch = Arc::new(TempDir::new().unwrap());
-        let sandbox = Sandbox { write: vec![PathBuf::from("/h/.agent")], network: true, is_root: false, scratch };
+        let sandbox = Sandbox {
+            kind: Kind::Bubblewrap,
+            write: vec![PathBuf::from("/h/.agent")],
+            network: true,
+            is_root: false,
+            scratch,
+        };
         let read =
             |path: &Path| files.iter().find(|(name, _)| Path::new(name) == path).map(|(_, text)| (*text).to_owned());
         let [tree, folder, work] = [tree, "/r/specs/x", "/r/specs/x/.spec"].map(PathBuf::from);
@@ -208,7 +294,13 @@ mod tests {
     #[test]
     fn the_network_is_kept_unless_asked() {
         let scratch = Arc::new(TempDir::new().unwrap());
-        let with = |network| Sandbox { write: Vec::new(), network, is_root: false, scratch: Arc::clone(&scratch) };
+        let with = |network| Sandbox {
+            kind: Kind::Bubblewrap,
+            write: Vec::new(),
+            network,
+            is_root: false,
+            scratch: Arc::clone(&scratch),
+        };
         assert!(!with(true).always().contains(&"--unshare-net".into()));
         assert!(with(false).always().contains(&"--unshare-net".into()));
     }

@@ -6,6 +6,10 @@ use crate::env::Output;
 use crate::world::World;
 
 #[expect(clippy::print_stdout, reason = "a test that skips says so")]
+fn skipped(why: &str) {
+    println!("skipped: {why}");
+}
+
 fn without_bubblewrap() -> bool {
     let mut command = Command::new("bwrap");
     command.args([
@@ -22,15 +26,15 @@ fn without_bubblewrap() -> bool {
     ]);
     let works = command.output().is_ok_and(|output| output.status.success());
     if !works {
-        println!("skipped: there is no bubblewrap, or it does not work here");
+        skipped("there is no bubblewrap, or it does not work here");
     }
     !works
 }
 
 /// A list with a task that runs this script.
 fn script(script: &str) -> String {
-    let lines: String = script.lines().map(|line| format!("    {line}\n")).collect();
-    format!("- [ ] 1.1 Task\n  - **Run**:\n    ```sh\n{lines}    ```\n")
+    let lines = script.replace('\n', "\n    ");
+    format!("- [ ] 1.1 Task\n  - **Run**:\n    ```sh\n    {lines}\n    ```\n")
 }
 
 fn run(world: &World, args: &[&str]) -> Output {
@@ -97,27 +101,57 @@ fn without_a_sandbox_all_of_that_succeeds() {
     assert_eq!(world.env.read("could.txt"), ALL, "or the attacks would show nothing: {output}");
 }
 
-#[test]
-fn one_that_is_required_and_not_there_keeps_a_run_from_beginning() {
-    let world = World::new(&script("echo a > a.txt"));
-    // No bubblewrap on this path, and all else that is needed.
+/// A folder for `PATH` without bubblewrap, with all else that is needed.
+fn path_without_bubblewrap(world: &World) -> std::path::PathBuf {
     let bin = world.env.path("../bin");
     std::fs::create_dir(&bin).expect("a folder");
     let path = std::env::var_os("PATH").unwrap_or_default();
-    for program in ["git", "bash", "sh"] {
+    for program in ["git", "bash", "sh", "true", "rm", "mkdir", "mv", "cat", "mktemp", "ln"] {
         let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.exists());
         std::os::unix::fs::symlink(found.expect("it is there"), bin.join(program)).expect("a link");
     }
-    let with = |sandbox| {
-        let mut command = world.env.spec_command(["run", "tasks.md", "--sandbox", sandbox]);
-        world.env.output(command.env("PATH", &bin))
-    };
-    let output = with("required");
+    bin
+}
+
+#[test]
+fn one_that_is_required_and_not_there_keeps_a_run_from_beginning() {
+    let world = World::new(&script("echo a > a.txt"));
+    let bin = path_without_bubblewrap(&world);
+    let mut command = world.env.spec_command(["run", "tasks.md", "--sandbox", "required"]);
+    let output = world.env.output(command.env("PATH", &bin));
     assert_eq!(output.code, 2, "{output}");
     assert!(output.stderr.contains("a sandbox is required and bubblewrap does not work: bwrap:"), "{output}");
     assert!(!world.env.path("a.txt").exists() && !world.ticked("1.1"));
-    let output = with("auto");
-    assert_eq!(output.code, 0, "{output}");
+}
+
+#[test]
+fn landlock_stands_in_and_says_what_it_cannot_keep() {
+    let world = World::new(&script(ATTACKS));
+    world.env.write("../home/.gitconfig.victim", "x");
+    world.env.write("../home/pid", std::process::id().to_string());
+    let bin = path_without_bubblewrap(&world);
+    let mut command = world.env.spec_command(["run", "tasks.md", "--sandbox", "auto"]);
+    let output = world.env.output(command.env("PATH", &bin).env("SPEC_QUOTA_FILES", "100"));
+    if output.stderr.contains("no sandbox: bubblewrap does not work here: bwrap:") {
+        return skipped("this kernel has no Landlock");
+    }
+    assert!(
+        output.stderr.contains("sandbox: Landlock; tasks write to their tree and to scratch only, but"),
+        "{output}"
+    );
+    assert_eq!(output.code, 0, "what it may do, it can: {output}\n{}", world.env.spec(["log", "1.1"]));
+    let could = world.env.read("could.txt");
+    for outside in ["write-outside", "delete-outside"] {
+        assert!(!could.contains(outside), "{could}");
+    }
+    assert!(could.contains("plant-a-hook"), "where this is kept, too, the words are to be changed: {could}");
+    assert!(world.env.read("folder/deep/a.txt") == "a\n" && world.env.read(".progress.md").contains("learned"));
+
+    // Without network there is none: Landlock does not close it.
+    let world = World::new(&script("echo a > a.txt")).settings("[sandbox]\nnetwork = false\n");
+    let bin = path_without_bubblewrap(&world);
+    let mut command = world.env.spec_command(["run", "tasks.md", "--sandbox", "auto"]);
+    let output = world.env.output(command.env("PATH", &bin));
     assert!(output.stderr.contains("no sandbox: bubblewrap does not work here"), "said plainly: {output}");
 }
 
@@ -162,7 +196,6 @@ fn quotas_and_grace_hold_inside() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a test that skips says so")]
 fn a_sandbox_of_an_agent_works_inside() {
     if without_bubblewrap() {
         return;
@@ -186,8 +219,7 @@ fn a_sandbox_of_an_agent_works_inside() {
             .arg("--version")
             .output();
         if !chowned.is_ok_and(|status| status.success()) || !starts.is_ok_and(|output| output.status.success()) {
-            println!("skipped: this program cannot be run by anybody but root here");
-            return;
+            return skipped("this program cannot be run by anybody but root here");
         }
     }
     let output = world.env.output(&mut command);
