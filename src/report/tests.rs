@@ -421,6 +421,22 @@ fn a_frame_fits_80_columns() {
 }
 
 #[test]
+fn a_frame_says_what_the_machine_is_short_of() {
+    let mut tally = busy();
+    let hold = |held, what: &str| Event::Hold {
+        held,
+        what: what.to_owned(),
+        reason: "1.2 GiB available, needs 2.0 GiB".to_owned(),
+        tasks: 2,
+    };
+    tally.add(&at(0, hold(true, "memory")));
+    let bar = |tally: &Tally| live::render(tally, 80, 20, Paint(false)).pop().unwrap();
+    assert!(bar(&tally).contains("12/40  30%  waits for memory  10 running"), "{}", bar(&tally));
+    tally.add(&at(0, hold(false, "")));
+    assert!(!bar(&tally).contains("waits for"));
+}
+
+#[test]
 fn a_frame_fits_40_columns() {
     assert_snapshot!(frame(40), @r"
     2.5  速率限制器：…   running       1:10
