@@ -487,7 +487,7 @@ impl RunSettings {
             "admission.io_pressure" => self.admission.io_pressure = share(raw)?,
             "admission.load" => self.admission.load = number(raw)?,
             "admission.files" => self.admission.files = share(raw)?,
-            "admission.disk_reserve" => self.admission.disk_reserve = bytes(raw)?,
+            "admission.disk_reserve" => self.admission.disk_reserve = Some(bytes(raw)?),
             _ => match key.split_once('.') {
                 Some(("resources", name)) => {
                     self.resources.insert(name.to_owned(), count(raw)?);

@@ -52,8 +52,8 @@ pub struct Thresholds {
     pub load: f64,
     /// Share of the open files that may be.
     pub files: f64,
-    /// Space to leave on the disks of the working trees.
-    pub disk_reserve: u64,
+    /// Space to leave on the disks of the working trees; none means 1 GiB, at most a tenth of the disk.
+    pub disk_reserve: Option<u64>,
 }
 
 impl Default for Thresholds {
@@ -67,7 +67,7 @@ impl Default for Thresholds {
             io_pressure: 0.2,
             load: 0.8,
             files: 0.8,
-            disk_reserve: 1 << 30,
+            disk_reserve: None,
         }
     }
 }
@@ -92,8 +92,8 @@ pub struct Machine {
     pub load: Option<f64>,
     /// Our open files, and how many there may be.
     pub files: Option<(u64, u64)>,
-    /// The disk with the least space, and what is free on it.
-    pub disk: Option<(PathBuf, u64)>,
+    /// The disks of the working trees, what is free on each, and its size.
+    pub disks: Vec<(PathBuf, u64, u64)>,
 }
 
 /// Pressure stall information, each a share of time between 0 and 1.
@@ -170,8 +170,8 @@ pub fn room(thresholds: &Thresholds, machine: &Machine, load: Load) -> (usize, O
             format!("{used} open of {limit}, a task needs {FILES_PER_TASK} and {most} are used at most")
         });
     }
-    if let Some((disk, free)) = &machine.disk {
-        let reserve = thresholds.disk_reserve;
+    for (disk, free, total) in &machine.disks {
+        let reserve = thresholds.disk_reserve.unwrap_or((1 << 30).min(total / 10));
         bound(all_or_none(*free >= reserve), "disk", &|| {
             format!("{} free at {}, needs {}", size::show(*free), disk.display(), size::show(reserve))
         });
@@ -222,7 +222,7 @@ impl Probe {
                 .and_then(|text| text.split(' ').next()?.parse::<f64>().ok())
                 .map(|load| load / self.processors),
             files: self.file_limit.and_then(|limit| Some((open_files()?, limit))),
-            disk: self.disks.iter().filter_map(|disk| Some((disk.clone(), free(disk)?))).min_by_key(|(_, free)| *free),
+            disks: self.disks.iter().filter_map(|disk| space(disk)).collect(),
         }
     }
 }
@@ -242,11 +242,13 @@ fn open_files() -> Option<u64> {
     Some((fs::read_dir("/dev/fd").ok()?.count() as u64).saturating_sub(1))
 }
 
-fn free(disk: &Path) -> Option<u64> {
+/// What is free on a disk, and its size.
+fn space(disk: &Path) -> Option<(PathBuf, u64, u64)> {
     let found = statvfs(disk).ok()?;
     // Their types differ between systems.
     #[allow(clippy::useless_conversion, reason = "not everywhere")]
-    Some(u64::from(found.blocks_available()).saturating_mul(found.fragment_size().into()))
+    let bytes = |blocks| u64::from(blocks).saturating_mul(found.fragment_size().into());
+    Some((disk.to_owned(), bytes(found.blocks_available()), bytes(found.blocks())))
 }
 
 /// `MemAvailable` and `MemTotal`.
@@ -405,7 +407,7 @@ mod tests {
             pressure: Some(Pressure { cpu: 0.1, memory: 0.0, io: 0.0 }),
             load: Some(0.2),
             files: Some((20, 1000)),
-            disk: Some((PathBuf::from("tree"), 50 * GIB)),
+            disks: vec![(PathBuf::from("tree"), 50 * GIB, 100 * GIB)],
         }
     }
 
@@ -468,7 +470,9 @@ mod tests {
             told(&files, load()),
             (2, "files: 786 open of 1000, a task needs 6 and 800 are used at most".to_owned())
         );
-        let disk = Machine { disk: Some((PathBuf::from("tree"), GIB / 2)), ..files };
+        let small = Machine { disks: vec![(PathBuf::from("tree"), GIB / 2, GIB)], ..fine() };
+        assert_eq!(told(&small, load()).0, 25, "a fixed reserve would be more than a small disk");
+        let disk = Machine { disks: vec![(PathBuf::from("tree"), GIB / 2, 100 * GIB)], ..files };
         assert_eq!(told(&disk, load()), (0, "disk: 512 MiB free at tree, needs 1.0 GiB".to_owned()));
         assert_eq!(told(&Machine::default(), load()), (usize::MAX, String::new()), "who says nothing holds nothing");
     }
@@ -519,7 +523,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_look_is_good_for_a_moment_and_a_hold_is_said_once() {
-        let thresholds = Thresholds { disk_reserve: u64::MAX, ..Thresholds::default() };
+        let thresholds = Thresholds { disk_reserve: Some(u64::MAX), ..Thresholds::default() };
         let mut admission = Admission::new(thresholds.clone(), 4, vec![PathBuf::from(".")], 0);
         admission.started();
         assert_eq!(admission.look(1), Some(1), "no room beside the one that runs");
@@ -530,7 +534,7 @@ mod tests {
         let again = admission.again().unwrap();
         assert!(again <= clock::now() + LOOK_EVERY);
         tokio::time::sleep_until(again).await;
-        admission.thresholds.disk_reserve = 0;
+        admission.thresholds.disk_reserve = Some(0);
         assert!(admission.look(1).is_some_and(|ceiling| ceiling > 1));
         assert!(matches!(admission.report(0), Some(Event::Hold { held: false, .. })));
         assert_eq!(admission.again(), None);
