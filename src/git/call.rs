@@ -37,6 +37,9 @@ pub const REPOSITORY_VARIABLES: &[&str] = &[
 /// Objects are on the disk before a branch points to them.
 pub(super) const DURABLE: [&str; 2] = ["core.fsync=committed", "core.fsyncMethod=batch"];
 
+/// For an index that nobody but us reads: short, and without a sum over all of it. What is written is on the disk, too.
+pub(super) const PRIVATE: [&str; 4] = [DURABLE[0], DURABLE[1], "index.skipHash=true", "index.version=4"];
+
 /// No call of plumbing takes longer, filters included.
 const LIMIT: Duration = Duration::from_secs(300);
 /// How long a call that was told to end may take to clean up its lock files.

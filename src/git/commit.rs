@@ -8,9 +8,10 @@
 //! sibling landed, or will land later), the two are merged, and what cannot be merged is a conflict.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::call::PRIVATE;
 use super::change::{Blob, Change, Mode, Oid, RepoPath};
 use super::error::{CommitError, Error};
 use super::head::HeadState;
@@ -55,6 +56,10 @@ pub struct Committer {
     index: PathBuf,
     holds: Option<Oid>,
     pub(super) patience: Patience,
+    /// The last commit of a chain that is not published yet, and what is set about commits: no task runs in between.
+    pub(super) chain: Option<(Oid, Settings)>,
+    /// What the list and the progress file had in the last commit.
+    texts: BTreeMap<Oid, Vec<u8>>,
 }
 
 /// What is to be committed.
@@ -133,7 +138,14 @@ impl Committer {
     /// Commits to this repository.
     pub fn new(repo: &Repo) -> Result<Self, Error> {
         let index = repo.own_dir()?.join("commit.index");
-        Ok(Self { repo: repo.clone(), index, holds: None, patience: Patience::NORMAL })
+        Ok(Self {
+            repo: repo.clone(),
+            index,
+            holds: None,
+            patience: Patience::NORMAL,
+            chain: None,
+            texts: BTreeMap::new(),
+        })
     }
 
     /// Makes the commit on the tip that `at` names: objects only, nothing that anybody sees.
@@ -145,20 +157,26 @@ impl Committer {
         }
         let tree = self.write_tree(parent, &changes)?;
         let message = with_trailers(request.message, request.trailers);
-        let Settings { hooks, signs } = self.repo.settings()?;
-        let id = match &hooks {
+        let settings = match self.chain.take() {
+            Some((last, settings)) if Some(&last) == parent => settings,
+            _ => self.repo.settings()?,
+        };
+        let Settings { hooks, signs } = &settings;
+        let id = match hooks {
             Some(hooks) => self.commit_with_hooks(hooks, parent, &tree, &message)?,
-            None => self.commit_tree(parent, &tree, &message, signs)?,
+            None => self.commit_tree(parent, &tree, &message, *signs)?,
         };
         self.holds = hooks.is_none().then(|| id.clone());
         let subject = message.lines().next().unwrap_or_default().to_owned();
         let asked = Some((changes, hooks.is_some()));
+        self.chain = Some((id.clone(), settings));
         let commit = NewCommit { id, parent: parent.cloned(), branch: at.branch.clone(), subject, asked };
         Ok(Prepared { commit: Some(commit), not_added })
     }
 
     /// Moves the branch to a prepared commit, if it is still where it was, and brings the user's index up to date.
     pub fn publish(&mut self, commit: &NewCommit, request: &CommitRequest<'_>) -> Result<Published, CommitError> {
+        self.chain = None;
         // Better to wait now than to have a branch without its index.
         self.wait_for_index()?;
         self.still_at(commit)?;
@@ -244,7 +262,7 @@ impl Committer {
     }
 
     /// What the commit is to change on `parent`, and which edits it leaves out.
-    fn contents(&self, parent: Option<&Oid>, request: &CommitRequest<'_>) -> Result<Contents, CommitError> {
+    fn contents(&mut self, parent: Option<&Oid>, request: &CommitRequest<'_>) -> Result<Contents, CommitError> {
         let paths = request.changes.iter().map(|change| &change.path).chain(request.edits.iter().map(|edit| edit.path));
         let mut base = self.repo.blobs_at(parent, paths)?;
         let unlike = |change: &Change| base.get(&change.path) != change.old.as_ref();
@@ -270,15 +288,12 @@ impl Committer {
         if !conflicts.is_empty() {
             return Err(CommitError::Conflict { paths: conflicts.into_iter().collect() });
         }
-        let mut not_added = Vec::new();
-        for edit in request.edits {
-            match base.get(edit.path).filter(|blob| matches!(blob.mode, Mode::File | Mode::Executable)) {
-                Some(blob) => {
-                    let edited = self.repo.edited(blob, edit)?;
-                    result.insert(edit.path, Some(edited));
-                }
-                None => not_added.push(edit.path.clone()),
-            }
+        let is_text = |blob: &&Blob| matches!(blob.mode, Mode::File | Mode::Executable);
+        let known = |edit: &&FileEdit<'_>| base.get(edit.path).as_ref().is_some_and(is_text);
+        let (there, absent): (Vec<&FileEdit<'_>>, Vec<&FileEdit<'_>>) = request.edits.iter().partition(known);
+        let not_added = absent.into_iter().map(|edit| edit.path.clone()).collect();
+        for (edit, blob) in there.iter().zip(self.edited(&there, &base)?) {
+            result.insert(edit.path, Some(blob));
         }
         let changes = result
             .into_iter()
@@ -286,6 +301,33 @@ impl Committer {
             .filter(|change| change.old != change.new)
             .collect();
         Ok(Contents { changes, not_added })
+    }
+
+    /// What edits make of the files as `base` has them, all stored with one call.
+    fn edited(&mut self, edits: &[&FileEdit<'_>], base: &BTreeMap<RepoPath, Blob>) -> Result<Vec<Blob>, Error> {
+        let mut blobs = Vec::new();
+        let mut texts = Vec::new();
+        for edit in edits {
+            let Some(blob) = base.get(edit.path) else { continue };
+            let old = match self.texts.remove(&blob.oid) {
+                Some(text) => text,
+                None => self.repo.content(&blob.oid)?,
+            };
+            let new = (edit.edit)(&old).filter(|new| *new != old);
+            let changed = new.is_some();
+            texts.push((changed, new.unwrap_or(old)));
+            blobs.push(blob.clone());
+        }
+        let mut stored =
+            self.repo.store_all(texts.iter().filter(|(changed, _)| *changed).map(|(_, text)| text))?.into_iter();
+        self.texts.clear();
+        for (blob, (changed, text)) in blobs.iter_mut().zip(texts) {
+            if changed {
+                blob.oid = stored.next().ok_or_else(|| unexpected("hash-object", b"too little"))?;
+            }
+            self.texts.insert(blob.oid.clone(), text);
+        }
+        Ok(blobs)
     }
 
     /// The tree of `parent` with these changes.
@@ -296,7 +338,7 @@ impl Committer {
         }
         self.holds = None;
         self.repo.set_index(&self.index, changes.iter().map(|change| (&change.path, change.new.as_ref())))?;
-        let tree = self.repo.git.durable("write-tree").arg("--missing-ok").index(&self.index).ok()?;
+        let tree = self.repo.git.plumbing("write-tree", &PRIVATE).arg("--missing-ok").index(&self.index).ok()?;
         Oid::parse(&tree).ok_or_else(|| unexpected("write-tree", &tree))
     }
 
@@ -335,7 +377,7 @@ impl Committer {
 
     /// Brings the user's index up to date for the paths of a commit that landed, and the working tree for what hooks
     /// changed.
-    fn finish(&self, commit: &NewCommit, request: &CommitRequest<'_>) -> Result<Published, Error> {
+    fn finish(&mut self, commit: &NewCommit, request: &CommitRequest<'_>) -> Result<Published, Error> {
         let made_here = commit.asked.is_some();
         let (asked, hooked) = match &commit.asked {
             Some((changes, hooked)) => (Some(changes.clone()), *hooked),
@@ -438,6 +480,7 @@ impl CommitRequest<'_> {
 }
 
 /// What the user has set about commits.
+#[derive(Debug, Clone)]
 pub(super) struct Settings {
     /// The folder of hooks, if there are any for a commit.
     pub(super) hooks: Option<PathBuf>,
@@ -545,6 +588,30 @@ impl Repo {
     fn store(&self, bytes: Vec<u8>) -> Result<Oid, Error> {
         let oid = self.git.durable("hash-object").args(["-w", "--stdin"]).input(bytes).ok()?;
         Oid::parse(&oid).ok_or_else(|| unexpected("hash-object", &oid))
+    }
+
+    /// Keeps several texts as blobs.
+    fn store_all<'a>(&self, texts: impl Iterator<Item = &'a Vec<u8>>) -> Result<Vec<Oid>, Error> {
+        let folder = self.own_dir()?;
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Io { action: "write", path, source }
+        };
+        let scratch = tempfile::tempdir_in(&folder).map_err(io(&folder))?;
+        let mut paths = Vec::new();
+        for (number, text) in texts.enumerate() {
+            let path = scratch.path().join(number.to_string());
+            let written = std::fs::File::create(&path).and_then(|mut file| std::io::Write::write_all(&mut file, text));
+            written.map_err(io(&path))?;
+            paths.extend_from_slice(path.as_os_str().as_encoded_bytes());
+            paths.push(b'\n');
+        }
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = self.git.durable("hash-object").args(["-w", "--no-filters", "--stdin-paths"]);
+        let stored = call.input(paths).ok()?;
+        Ok(stored.split(|&byte| byte == b'\n').filter_map(Oid::parse).collect())
     }
 
     /// Writes these contents to the working tree, with the user's filters; none takes a path away, and folders that it

@@ -40,6 +40,7 @@ impl Committer {
         note: Option<&str>,
     ) -> Result<Landed, CommitError> {
         let (Some((first, _)), Some((last, _))) = (chain.first(), chain.last()) else { return Ok(Landed::default()) };
+        self.chain = None;
         // Better to wait now than to have a branch without its index.
         self.wait_for_index()?;
         self.still_at(first)?;

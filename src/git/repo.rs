@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::call::Git;
+use super::call::{Git, PRIVATE};
 use super::change::{Blob, Change, Oid, RepoPath};
 use super::error::Error;
 use crate::store::fs::TEMP_PREFIX;
@@ -309,7 +309,9 @@ impl Repo {
         if removed.is_empty() {
             return Ok(());
         }
-        self.git.call("update-index").args(["-z", "--replace", "--index-info"]).index(index).input(removed).ok()?;
+        let users = index == self.git_dir.join("index");
+        let call = self.git.plumbing("update-index", if users { &[] } else { &PRIVATE });
+        call.args(["-z", "--replace", "--index-info"]).index(index).input(removed).ok()?;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::PathBuf;
 
+use super::call::PRIVATE;
 use super::change::{Change, Oid, RepoPath};
 use super::error::Error;
 use super::repo::{Repo, SpecFiles, unexpected};
@@ -153,7 +154,7 @@ impl Snapshot {
             if unlike.keys().any(|path| path.name() == b".gitignore") {
                 self.drop_ignored()?;
             }
-            let tree = self.repo.git.call("write-tree").arg("--missing-ok").index(&self.index).ok()?;
+            let tree = self.repo.git.plumbing("write-tree", &PRIVATE).arg("--missing-ok").index(&self.index).ok()?;
             let tree = Oid::parse(&tree).ok_or_else(|| unexpected("write-tree", &tree))?;
             changes = self.repo.changes_between(&self.tree, &tree)?;
             changes.retain(|change| !self.own.has(&change.path));
@@ -249,7 +250,8 @@ impl Snapshot {
             input.extend_from_slice(path.as_bytes());
             input.push(0);
         }
-        let call = self.repo.git.durable("update-index").args(["--add", "--remove", "--replace", "-z", "--stdin"]);
+        let call =
+            self.repo.git.plumbing("update-index", &PRIVATE).args(["--add", "--remove", "--replace", "-z", "--stdin"]);
         match call.index(&self.index).input(input).ok() {
             Ok(_) => Ok(()),
             // Git itself said no to a path; a lock or a full disk would say no to each of them.

@@ -473,7 +473,7 @@ fn a_commit_costs_a_dozen_calls() {
             commit(&mut committer, &land(&changes, &edits)).unwrap();
             let calls = fs::read_to_string(&trace).unwrap().lines().filter(|line| line.contains(" start ")).count();
             // Once more for the first, whose tree is read into our index.
-            assert_eq!(calls, if content == "1\n" { 13 } else { 12 });
+            assert_eq!(calls, if content == "1\n" { 13 } else { 11 });
         }
     });
 }

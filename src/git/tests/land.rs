@@ -24,10 +24,10 @@ impl Fixture {
 
     /// Lets a task work in a slot on the tip.
     fn make(&self, slot: &Slot, task: impl FnOnce(&Path)) -> Made {
-        self.make_on(&self.tip(), slot, task)
+        Self::make_on(&self.tip(), slot, task)
     }
 
-    fn make_on(&self, base: &Oid, slot: &Slot, task: impl FnOnce(&Path)) -> Made {
+    fn make_on(base: &Oid, slot: &Slot, task: impl FnOnce(&Path)) -> Made {
         let mut snapshot = slot.ready(base, Self::own(), 100).unwrap();
         task(slot.root());
         let changes = snapshot.look().unwrap().changes;
@@ -163,7 +163,7 @@ fn one_that_takes_turns_builds_on_the_commit_of_the_one_before() {
         let (one, two) = (fixture.slot(1), fixture.slot(2));
         let first = fixture.make(&one, |root| fixture.put_in(root, "README", "hello\nfirst\n"));
         let base = fixture.repo().stack(&fixture.tip(), &[&first.work]).unwrap();
-        let second = fixture.make_on(&base, &two, |root| {
+        let second = Fixture::make_on(&base, &two, |root| {
             assert_eq!(fs::read_to_string(root.join("README")).unwrap(), "hello\nfirst\n");
             fixture.put_in(root, "README", "hello\nfirst\nsecond\n");
         });
@@ -340,7 +340,7 @@ fn a_sparse_checkout_stays_sparse() {
         // What is left out can change, too: another tree, another sparseness.
         let other = {
             fixture.git(&["sparse-checkout", "disable"]);
-            let made = fixture.make_on(&base, &fixture.slot(2), |root| {
+            let made = Fixture::make_on(&base, &fixture.slot(2), |root| {
                 fixture.put_in(root, "out/file", "changed\n");
             });
             fixture.git(&["sparse-checkout", "set", "--cone", "in", "specs/x"]);
