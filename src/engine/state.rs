@@ -85,11 +85,12 @@ struct Task {
     past: bool,
 }
 
-/// The stage that is going on.
-#[derive(Debug, Clone)]
+/// The stage that is going on; an empty one before the first, between two and behind the last.
+#[derive(Debug, Clone, Default)]
 struct Active {
+    going: bool,
     number: usize,
-    nodes: Vec<Node>,
+    nodes: BTreeSet<Node>,
     /// Tasks of it that are not final.
     open: usize,
     landed: Vec<Node>,
@@ -106,7 +107,7 @@ pub struct RunState {
     now: Millis,
     tasks: Vec<Task>,
     stages: VecDeque<Stage>,
-    active: Option<Active>,
+    active: Active,
     /// First tries before others, then index order.
     ready: BTreeSet<(bool, usize, Node)>,
     ended: BTreeSet<(usize, Node)>,
@@ -136,7 +137,7 @@ impl RunState {
             now: 0,
             tasks: Vec::with_capacity(tasks.len()),
             stages: stages.into(),
-            active: None,
+            active: Active::default(),
             ready: BTreeSet::new(),
             ended: BTreeSet::new(),
             passed: BTreeSet::new(),
@@ -258,10 +259,10 @@ impl RunState {
     /// Does everything that can be done now.
     fn pump(&mut self, fx: &mut Vec<Effect>) {
         loop {
-            if self.halt.is_some() {
-                return self.wind_down(fx);
+            if let Some(halt) = self.halt {
+                return self.wind_down(halt, fx);
             }
-            if self.active.is_none() && !self.next_stage(fx) {
+            if !self.active.going && !self.next_stage(fx) {
                 return;
             }
             self.start_ready(fx);
@@ -296,14 +297,13 @@ impl RunState {
                 let task = &mut self.tasks[*node];
                 (task.active, task.past, task.stage) = (true, false, stage.number);
             }
-            self.active = Some(Active {
+            self.active = Active {
+                going: true,
                 number: stage.number,
                 open: open.len(),
-                nodes: open.clone(),
-                landed: Vec::new(),
-                first_failed: 0,
-                serial: false,
-            });
+                nodes: open.iter().copied().collect(),
+                ..Active::default()
+            };
             for node in open {
                 self.enter(node, fx);
             }
@@ -334,7 +334,7 @@ impl RunState {
 
     /// How many may run at once, as far as the run itself goes.
     fn limit(&self) -> usize {
-        if self.active.as_ref().is_some_and(|active| active.serial) { 1 } else { self.policy.max_parallel.max(1) }
+        if self.active.serial { 1 } else { self.policy.max_parallel.max(1) }
     }
 
     /// Whether tasks may be started at all now.
@@ -416,7 +416,7 @@ impl RunState {
             return;
         }
         if self.landing.is_empty() && !self.passed.is_empty() {
-            let all_passed = self.active.as_ref().is_some_and(|active| active.open == self.passed.len());
+            let all_passed = self.active.open == self.passed.len();
             let stuck = !self.busy() && self.timers.is_empty();
             if self.policy.land_each || all_passed || stuck || self.halt.is_some() {
                 self.landing = std::mem::take(&mut self.passed).into_iter().map(|(_, node)| node).collect();
@@ -432,8 +432,7 @@ impl RunState {
 
     /// Ends the stage if it is over; true if another may begin.
     fn end_stage(&mut self, fx: &mut Vec<Effect>) -> bool {
-        let Some(active) = &self.active else { return false };
-        if active.open > 0 {
+        if self.active.open > 0 {
             let idle = !self.busy() && self.timers.is_empty() && self.landing_now.is_none() && self.passed.is_empty();
             if idle {
                 let waits = |node: &Node| {
@@ -441,7 +440,7 @@ impl RunState {
                     (*node, self.tasks[*node].spec.needs.iter().filter(unmet).map(|need| need.node).collect())
                 };
                 let open = |node: &&Node| !self.tasks[**node].phase.is_final();
-                let waiting = active.nodes.iter().filter(open).map(waits).collect();
+                let waiting = self.active.nodes.iter().filter(open).map(waits).collect();
                 self.finish(Finish::Deadlock(waiting), fx);
             }
             return false;
@@ -453,7 +452,7 @@ impl RunState {
     }
 
     fn close_stage(&mut self, fx: &mut Vec<Effect>) {
-        let Some(active) = self.active.take() else { return };
+        let active = std::mem::take(&mut self.active);
         let mut failed = Vec::new();
         for node in active.nodes {
             let task = &mut self.tasks[node];
@@ -467,8 +466,7 @@ impl RunState {
     }
 
     /// A stopping run: waits for what runs, lands what passed, and ends.
-    fn wind_down(&mut self, fx: &mut Vec<Effect>) {
-        let Some(halt) = self.halt else { return };
+    fn wind_down(&mut self, halt: Halt, fx: &mut Vec<Effect>) {
         if self.running > 0 || self.verifying.is_some() || self.landing_now.is_some() {
             return;
         }
@@ -483,7 +481,9 @@ impl RunState {
         }
         self.land_next(fx);
         if self.landing_now.is_none() {
-            self.close_stage(fx);
+            if self.active.going {
+                self.close_stage(fx);
+            }
             self.finish(Finish::Halted(halt), fx);
         }
     }
@@ -598,10 +598,9 @@ impl RunState {
 
     /// When every first try of a batch failed, the cause is likely to be common: the rest goes one at a time.
     fn first_try_failed(&mut self) {
-        if let Some(active) = &mut self.active {
-            active.first_failed += 1;
-            active.serial = active.first_failed == active.nodes.len() && active.first_failed > 1;
-        }
+        let active = &mut self.active;
+        active.first_failed += 1;
+        active.serial = active.first_failed == active.nodes.len() && active.first_failed > 1;
     }
 
     fn landed(&mut self, node: Node, result: Result<(), Failure>, fx: &mut Vec<Effect>) {
@@ -611,9 +610,7 @@ impl RunState {
         self.landing_now = None;
         match result {
             Ok(()) => {
-                if let Some(active) = &mut self.active {
-                    active.landed.push(node);
-                }
+                self.active.landed.push(node);
                 self.close(node, Phase::Done, fx);
             }
             // It stays passed, for a later run: where a person's uncommitted change is in the way (which the driver
@@ -668,9 +665,7 @@ impl RunState {
         let task = &mut self.tasks[node];
         task.phase = phase;
         task.stopping = None;
-        if let (true, Some(active)) = (task.active, &mut self.active) {
-            active.open -= 1;
-        }
+        self.active.open -= usize::from(task.active);
         match phase {
             Phase::Done => self.release(node, fx),
             Phase::Skipped => fx.push(Effect::Skip { node }),
@@ -829,9 +824,7 @@ impl RunState {
         let task = &mut self.tasks[node];
         (task.phase, task.seed, task.strikes) = (Phase::Waiting, Seed::default(), 0);
         again.insert((task.spec.index, node));
-        if let (true, Some(active)) = (task.active, &mut self.active) {
-            active.open += 1;
-        }
+        self.active.open += usize::from(task.active);
         // One whose stage is over runs in a stage of its own, with a barrier around it.
         let apart = task.past;
         let (needing, after): (Vec<_>, Vec<_>) = task.dependents.drain(..).partition(|(_, blocks)| *blocks);
@@ -878,8 +871,7 @@ impl RunState {
         if !first {
             return;
         }
-        let Some(active) = &self.active else { return };
-        for node in &active.nodes {
+        for node in &self.active.nodes {
             let task = &mut self.tasks[*node];
             if matches!(task.phase, Phase::Running | Phase::Verifying) {
                 task.stopping = Some(Stopping::Halt);
@@ -913,11 +905,10 @@ impl RunState {
             }
         }
         self.stages = replan.stages.into();
-        if self.active.is_some() {
+        if self.active.going {
             // Graph mode, in the middle of its one stage: what is new joins it, what is gone leaves it.
             let listed: BTreeSet<Node> = self.stages.drain(..).flat_map(|stage| stage.nodes).collect();
-            let known = self.active.as_ref().map(|active| active.nodes.clone()).unwrap_or_default();
-            for node in known {
+            for node in self.active.nodes.clone() {
                 if not_begun(self.tasks[node].phase) && self.tasks[node].active && !listed.contains(&node) {
                     self.unqueue(node);
                     self.close(node, Phase::Removed, fx);
@@ -927,12 +918,8 @@ impl RunState {
                 let task = &mut self.tasks[node];
                 if task.phase == Phase::Waiting && !task.active {
                     task.active = true;
-                    if let Some(active) = &mut self.active {
-                        active.open += 1;
-                        if !active.nodes.contains(&node) {
-                            active.nodes.push(node);
-                        }
-                    }
+                    self.active.open += 1;
+                    self.active.nodes.insert(node);
                 }
             }
         }
@@ -948,7 +935,7 @@ impl RunState {
                 self.close(node, Phase::Blocked, fx);
             }
         }
-        for node in self.active.as_ref().map(|active| active.nodes.clone()).unwrap_or_default() {
+        for node in self.active.nodes.clone() {
             self.enter(node, fx);
         }
     }

@@ -748,6 +748,7 @@ fn what_does_not_fit_the_tip_starts_again_twice_and_then_needs_a_person() {
     let _ = tell(&mut state, 6, ended(1));
     assert_eq!(tell(&mut state, 7, conflict(1)), ["end 1 [0, 2] [1]", "finish Halted(Conflict)"]);
     assert_eq!(state.phase(1), Phase::Passed);
+    assert_eq!((state.own_tree(1), state.conflicts(1)), (true, 2));
 }
 
 #[test]
@@ -808,6 +809,7 @@ fn what_builds_on_a_refused_commit_goes_back_too() {
 fn a_short_machine_holds_starts_but_never_the_only_one() {
     let tasks = (0..3).map(|index| (exec(index), Seed::default())).collect();
     let mut state = RunState::new(policy(3), tasks, vec![Stage { number: 1, nodes: vec![0, 1, 2] }]);
+    assert_eq!(state.held(), 0, "nothing is ready");
     assert!(tell(&mut state, 0, Event::Ceiling(0)).is_empty());
     assert_eq!(tell(&mut state, 0, Event::Next), ["begin 1 [0, 1, 2]", "start 0 #1 1000"]);
     assert_eq!(state.held(), 2);
@@ -920,6 +922,41 @@ fn in_graph_mode_an_edit_joins_the_stage_that_goes_on() {
     let _ = tell(&mut state, 2, ended(0));
     let told = tell(&mut state, 2, landed(0));
     assert!(told.is_empty() || told == ["start 3 #1 1000"], "{told:?}");
+}
+
+#[test]
+fn a_box_that_is_opened_again_in_graph_mode_is_done_once_more_and_counted_once() {
+    let graph = Policy { land_each: true, ..policy(1) };
+    let (mut state, _) = start(graph, vec![exec(0), needing(1, 0, true)], &[&[0, 1]]);
+    let _ = (tell(&mut state, 1, ended(0)), tell(&mut state, 2, landed(0)));
+    let replan = Replan {
+        stages: vec![Stage { number: 1, nodes: vec![0] }],
+        specs: vec![(0, exec(0))],
+        done: BTreeSet::from([1]),
+    };
+    let told = tell(&mut state, 3, Event::Replan(Box::new(replan)));
+    assert_eq!(told, [] as [&str; 0], "1 runs, whatever its box says, and there is one place");
+    assert_eq!(state.needs(1), [Need { node: 0, blocks: true }]);
+    let _ = tell(&mut state, 4, ended(1));
+    assert_eq!(tell(&mut state, 5, landed(1)), [] as [&str; 0], "0 runs");
+    for attempt in 1..3 {
+        let told = tell(&mut state, 6, broke(0, Code::NoChange));
+        assert_eq!(told, ["retry 0 no_change 0".to_owned(), format!("start 0 #{} 1000", attempt + 1)]);
+    }
+    assert_eq!(tell(&mut state, 7, broke(0, Code::NoChange))[1..], ["end 1 [0, 1] [0]", "next?"]);
+}
+
+#[test]
+fn a_report_about_what_is_not_under_way_changes_nothing() {
+    let (mut state, _) = start(policy(2), vec![exec(0), own_tree(1)], &[&[0, 1]]);
+    for late in [verified(0, true), landed(0), verified(1, false), landed(1)] {
+        assert!(tell(&mut state, 1, late).is_empty());
+    }
+    assert_eq!(tell(&mut state, 1, ended(1)), ["verify 1 #1 999"]);
+    for late in [ended(1), broke(1, Code::Crash), landed(1)] {
+        assert!(tell(&mut state, 2, late).is_empty());
+    }
+    assert_eq!((state.phase(0), state.phase(1), state.running()), (Phase::Running, Phase::Verifying, 2));
 }
 
 #[test]

@@ -739,3 +739,12 @@ proptest! {
         simulate(&plan, |_| 1.0);
     }
 }
+
+#[test]
+fn names_are_those_of_the_contract() {
+    let modes = [Mode::Groups, Mode::Sequential, Mode::Graph].map(Mode::name);
+    assert_eq!(modes, ["groups", "sequential", "graph"]);
+    let reasons = [Reason::Depends, Reason::Files, Reason::Resource, Reason::Barrier];
+    assert_eq!(reasons.map(Reason::name), ["depends", "files", "resource", "barrier"]);
+    assert_eq!(reasons.map(Reason::blocks), [true, false, false, true]);
+}
