@@ -54,7 +54,8 @@ fn repository(files: usize) -> tempfile::TempDir {
 }
 
 fn list(ticked: usize) -> String {
-    (0..TASKS * 2 * REPEATS).map(|at| format!("- [{}] 1.{at} Task\n", if at < ticked { 'x' } else { ' ' })).collect()
+    let line = |at| if at < ticked { "- [x] Task\n" } else { "- [ ] Task\n" };
+    (0..TASKS * 2 * REPEATS).map(line).collect()
 }
 
 fn own() -> SpecFiles {

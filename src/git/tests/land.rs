@@ -143,7 +143,8 @@ fn both_sides_of_a_file_and_renames_are_merged_and_what_contradicts_is_a_conflic
         fixture.git(&["add", "."]);
         fixture.git(&["commit", "-qm", "file"]);
         let slots: Vec<Slot> = (1..4).map(|number| fixture.slot(number)).collect();
-        let renames = fixture.make(&slots[0], |root| fs::rename(root.join("file"), root.join("renamed")).unwrap());
+        let renames = fixture
+            .make(&slots[0], |root| crate::store::fs::rename(&root.join("file"), &root.join("renamed")).unwrap());
         let edits = fixture.make(&slots[1], |root| fixture.put_in(root, "file", &text(Some(2))));
         let same_line =
             fixture.make(&slots[2], |root| fixture.put_in(root, "file", &text(None).replace("2\n", "two\n")));
@@ -170,7 +171,7 @@ fn one_that_takes_turns_builds_on_the_commit_of_the_one_before() {
         assert_eq!(brief(&second.changes), "~README");
         fixture.land_all(&[&first, &second], None).unwrap();
         assert_eq!(fixture.read("README"), "hello\nfirst\nsecond\n");
-        assert_eq!(fixture.git(&["log", "-1", "--format=", "--stat"]).contains("1 insertion"), true);
+        assert!(fixture.git(&["log", "-1", "--format=", "--stat"]).contains("1 insertion"));
     });
 }
 
@@ -207,11 +208,11 @@ fn nothing_lands_over_what_a_person_has_not_committed() {
             &|| drop(fixture.git(&["reset", "-q", "README"])),
         );
         refused("ignored", "task\n", &|| fixture.write("ignored", "mine\n"), &|| {
-            fs::remove_file(fixture.path("ignored")).unwrap()
+            fs::remove_file(fixture.path("ignored")).unwrap();
         });
         refused("a/b", "task\n", &|| fixture.write("a", "mine\n"), &|| fs::remove_file(fixture.path("a")).unwrap());
         refused("d", "task\n", &|| fixture.write("d/mine", "mine\n"), &|| {
-            fs::remove_dir_all(fixture.path("d")).unwrap()
+            fs::remove_dir_all(fixture.path("d")).unwrap();
         });
         assert_eq!(fixture.status(), "");
     });
