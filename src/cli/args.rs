@@ -73,6 +73,15 @@ pub enum Command {
     History(HistoryArgs),
     /// Show one earlier run
     Show(ShowArgs),
+    /// Show and restore what was kept of tasks that failed or were cut off
+    #[command(after_long_help = RESCUE_EXAMPLES)]
+    Rescue(RescueArgs),
+    /// Take back what a run landed, with one new commit
+    #[command(after_long_help = UNDO_EXAMPLES)]
+    Undo(UndoArgs),
+    /// Remove working trees and refs that runs left and nobody needs
+    #[command(after_long_help = GC_EXAMPLES)]
+    Gc(GcArgs),
     /// Print a completion script for a shell
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
@@ -105,6 +114,22 @@ const RUN_EXAMPLES: &str = "Examples:
   spec run tasks.md --only 1.2,1.3      two tasks
   spec run tasks.md --from 'Phase 2'    that heading and what comes after it
   spec run tasks.md --dry-run           say what would run, change nothing";
+
+const RESCUE_EXAMPLES: &str = "Examples:
+  spec rescue                           what is kept, and why
+  spec rescue show 1.2                  what task 1.2 had changed when it failed last
+  spec rescue restore 1.2/3             the same of its third try, back into the working tree
+  spec rescue restore 1.2 --branch wip  a branch of it, no file is touched";
+
+const UNDO_EXAMPLES: &str = "Examples:
+  spec undo last --dry-run              what would be taken back of the last run
+  spec undo last/4                      what it landed from step 4 on
+  spec undo 0199a3 rate-limit           all of a run of specs/rate-limit/tasks.md";
+
+const GC_EXAMPLES: &str = "Examples:
+  spec gc --dry-run                     what would be removed, and what has work in it
+  spec gc --save                        keep such work under refs/spec/salvage/, then remove
+  spec gc --refs --older-than 30d       also drop refs of runs and of rescued work";
 
 const COMPLETIONS_EXAMPLES: &str = "Examples:
   spec completions bash > ~/.local/share/bash-completion/completions/spec
@@ -339,6 +364,93 @@ pub struct ShowArgs {
     pub run: String,
     /// Task list, folder or name of a spec
     pub file: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `spec rescue`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+pub struct RescueArgs {
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// What else to do than to list.
+    #[command(subcommand)]
+    pub action: Option<RescueAction>,
+}
+
+/// What to do with what is kept.
+#[derive(Debug, Subcommand)]
+pub enum RescueAction {
+    /// Print what a task had changed, as a diff
+    Show(RescueShowArgs),
+    /// Put what a task had changed into the working tree, uncommitted
+    Restore(RescueRestoreArgs),
+}
+
+/// Arguments of `spec rescue show`.
+#[derive(Debug, Args)]
+pub struct RescueShowArgs {
+    /// The task, as `spec rescue` lists it; without a try the newest
+    #[arg(value_name = "TASK[/TRY]")]
+    pub task: String,
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+}
+
+/// Arguments of `spec rescue restore`.
+#[derive(Debug, Args)]
+pub struct RescueRestoreArgs {
+    /// The task, as `spec rescue` lists it; without a try the newest
+    ///
+    /// Its changes are merged with what is there now. Where they do not fit, or uncommitted changes are in the way,
+    /// nothing is touched and the exit code is 4.
+    #[arg(value_name = "TASK[/TRY]")]
+    pub task: String,
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// Make this branch of it instead, and touch no file
+    #[arg(long, value_name = "NAME")]
+    pub branch: Option<String>,
+}
+
+/// Arguments of `spec undo`.
+#[derive(Debug, Args)]
+pub struct UndoArgs {
+    /// The run, or `last`; with a step, only what it landed from that step on
+    ///
+    /// A run is as much of the beginning of its id as is unique. What others committed since stays; where they changed
+    /// the same lines, or uncommitted changes are in the way, nothing is touched and the exit code is 4.
+    #[arg(value_name = "RUN[/STEP]")]
+    pub run: String,
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// Say what would be taken back and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `spec gc`.
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// Say what would be removed and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Keep work that is in a working tree under refs/spec/salvage/ and remove the tree; without it such a tree is left
+    #[arg(long)]
+    pub save: bool,
+    /// Also drop refs: those that `spec undo` needs, and what `spec rescue` lists
+    #[arg(long, requires = "older_than")]
+    pub refs: bool,
+    /// Which refs: those of runs that began, and of work that was kept, longer ago
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "refs")]
+    pub older_than: Option<Duration>,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

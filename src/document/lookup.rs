@@ -55,6 +55,12 @@ impl Document {
         }
     }
 
+    /// The item that is [called](Self::label) like this.
+    #[must_use]
+    pub fn item_of_label(&self, label: &str) -> Option<usize> {
+        (0..self.items.len()).find(|index| self.label(*index) == label)
+    }
+
     /// What an item is known by in the journal: id, a sum of its text, and its ordinal among equals of both.
     #[must_use]
     pub fn key(&self, index: usize) -> String {

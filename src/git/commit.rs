@@ -132,6 +132,8 @@ pub struct Published {
     pub not_carried: Vec<RepoPath>,
     /// The branch moved, but the rest could not be done; [`Committer::recover`] does it later.
     pub unfinished: Option<Error>,
+    /// The branch moved now, and a note was made of where it was.
+    pub noted: bool,
 }
 
 impl Committer {
@@ -174,16 +176,23 @@ impl Committer {
         Ok(Prepared { commit: Some(commit), not_added })
     }
 
-    /// Moves the branch to a prepared commit, if it is still where it was, and brings the user's index up to date.
-    pub fn publish(&mut self, commit: &NewCommit, request: &CommitRequest<'_>) -> Result<Published, CommitError> {
+    /// Moves the branch to a prepared commit, if it is still where it was, and brings the user's index up to date. `note`
+    /// is a new ref for where the branch was.
+    pub fn publish(
+        &mut self,
+        commit: &NewCommit,
+        request: &CommitRequest<'_>,
+        note: Option<&str>,
+    ) -> Result<Published, CommitError> {
         self.chain = None;
         // Better to wait now than to have a branch without its index.
         self.wait_for_index()?;
         self.still_at(commit)?;
-        self.move_branch(commit, &commit.id, &commit.subject, None)?;
-        Ok(self
+        self.move_branch(commit, &commit.id, &commit.subject, note)?;
+        let published = self
             .finish(commit, request)
-            .unwrap_or_else(|error| Published { unfinished: Some(error), ..Published::default() }))
+            .unwrap_or_else(|error| Published { unfinished: Some(error), ..Published::default() });
+        Ok(Published { noted: note.is_some(), ..published })
     }
 
     /// Whether the branch is where this commit was made on.
@@ -238,6 +247,7 @@ impl Committer {
         &mut self,
         commit: &NewCommit,
         request: &CommitRequest<'_>,
+        note: Option<&str>,
     ) -> Result<Option<Published>, CommitError> {
         let exists = self.repo.git.call("cat-file").args(["-e", &format!("{}^{{commit}}", commit.id)]).run()?;
         if exists.exit != Some(0) {
@@ -245,7 +255,7 @@ impl Committer {
         }
         let now = self.repo.head()?;
         if now.branch == commit.branch && now.commit == commit.parent {
-            return self.publish(commit, request).map(Some);
+            return self.publish(commit, request, note).map(Some);
         }
         let Some(tip) = now.commit else { return Ok(None) };
         let landed =
@@ -439,7 +449,7 @@ impl Committer {
             by_hooks.into_iter().partition(|change| differing.contains(&change.path));
         self.repo.write_out(carried.iter().map(|change| (&change.path, change.new.as_ref())))?;
         let not_carried = not_carried.into_iter().map(|change| change.path).collect();
-        Ok(Published { carried, not_carried, unfinished: None })
+        Ok(Published { carried, not_carried, ..Published::default() })
     }
 
     /// Waits until nobody holds the user's index.

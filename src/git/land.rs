@@ -48,11 +48,7 @@ impl Committer {
         let edited: BTreeSet<&RepoPath> =
             chain.iter().flat_map(|(_, request)| request.edits).map(|edit| edit.path).collect();
         let plain: Vec<&Change> = changes.iter().filter(|change| !edited.contains(&change.path)).collect();
-        let sparse = self.repo.sparse(plain.iter().map(|change| &change.path))?;
-        let in_the_way = self.repo.in_the_way(&plain, &sparse)?;
-        if !in_the_way.is_empty() {
-            return Err(CommitError::Overlap { paths: in_the_way });
-        }
+        let sparse = self.repo.clear_for(&plain)?;
         self.move_branch(first, &last.id, &last.subject, note)?;
         let done = self.index_edits(chain, &changes).and_then(|()| self.repo.bring(&plain, &sparse));
         Ok(Landed { paths: plain.into_iter().map(|change| change.path.clone()).collect(), unfinished: done.err() })
@@ -158,6 +154,14 @@ impl Repo {
         self.files_to(&files, &sparse)
     }
 
+    /// Refuses where these changes would write over what is not committed in the user's tree; gives what a sparse
+    /// checkout leaves out of it.
+    pub fn clear_for(&self, changes: &[&Change]) -> Result<BTreeSet<RepoPath>, CommitError> {
+        let sparse = self.sparse(changes.iter().map(|change| &change.path))?;
+        let paths = self.in_the_way(changes, &sparse)?;
+        if paths.is_empty() { Ok(sparse) } else { Err(CommitError::Overlap { paths }) }
+    }
+
     /// Brings the user's index and files to what landed.
     pub(super) fn bring(&self, changes: &[&Change], sparse: &BTreeSet<RepoPath>) -> Result<(), Error> {
         self.index_to(changes, sparse)?;
@@ -181,7 +185,7 @@ impl Repo {
         })
     }
 
-    fn files_to(&self, changes: &[&Change], sparse: &BTreeSet<RepoPath>) -> Result<(), Error> {
+    pub(super) fn files_to(&self, changes: &[&Change], sparse: &BTreeSet<RepoPath>) -> Result<(), Error> {
         let written = changes.iter().filter(|change| !sparse.contains(&change.path));
         self.write_out(written.clone().map(|change| (&change.path, change.new.as_ref())))?;
         for change in written.filter(|change| change.new.as_ref().is_some_and(|new| new.mode == Mode::Submodule)) {

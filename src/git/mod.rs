@@ -16,6 +16,7 @@ mod error;
 mod glob;
 mod head;
 mod hooks;
+mod kept;
 mod land;
 mod locks;
 mod repo;
@@ -24,6 +25,7 @@ mod slots;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod undo;
 
 pub use attribution::{Attribution, Taken, Unattributed};
 pub use call::REPOSITORY_VARIABLES;
@@ -32,8 +34,10 @@ pub use commit::{CommitRequest, Committer, FileEdit, NewCommit, Prepared, Publis
 pub use error::{CommitError, Error};
 pub use glob::Declared;
 pub use head::{HeadState, Moved};
+pub use kept::Kept;
 pub use land::{Landed, Work};
 pub use repo::{Repo, SpecFiles};
-pub use salvage::Salvaged;
+pub use salvage::{Salvaged, ref_part};
 pub use slots::Slot;
 pub use snapshot::{Refusal, Refused, Seen, Snapshot, Whose};
+pub use undo::{Clash, RunCommit};

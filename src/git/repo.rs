@@ -158,6 +158,13 @@ impl Repo {
         Some(RepoPath::new(inside.as_os_str().as_bytes()))
     }
 
+    /// The files of the spec with this list and this progress file.
+    #[must_use]
+    pub fn spec_files(&self, list: &Path, progress: &Path) -> SpecFiles {
+        let relative = |path: &Path| self.relative(path).unwrap_or_else(|| RepoPath::new(b"".as_slice()));
+        SpecFiles { list: relative(list), progress: relative(progress) }
+    }
+
     /// Refuses a repository in the middle of a merge, rebase or the like, or with unresolved conflicts.
     pub fn check_idle(&self) -> Result<(), Error> {
         let under_way = [

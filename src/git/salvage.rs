@@ -38,7 +38,8 @@ impl Committer {
         let call = call.args(head.iter().flat_map(|head| ["-p", head.as_str()])).args(["-F", "-"]);
         let commit = call.input(message.into_bytes()).ok()?;
         let commit = Oid::parse(&commit).ok_or_else(|| unexpected("commit-tree", &commit))?;
-        let name = self.keep(&format!("refs/spec/salvage/{}/{}/{attempt}", part(spec), part(task)), &commit, &tree)?;
+        let name =
+            self.keep(&format!("refs/spec/salvage/{}/{}/{attempt}", ref_part(spec), ref_part(task)), &commit, &tree)?;
 
         // Of a path that others changed in between, nobody can say what is whose.
         let mut steps: BTreeMap<&RepoPath, Vec<&Change>> = BTreeMap::new();
@@ -59,7 +60,7 @@ impl Committer {
     /// Keeps a commit that has what a task made under `refs/spec/salvage/<spec>/<task>/<attempt>`; the name it got.
     pub fn keep_work(&self, spec: &str, task: &str, attempt: u32, commit: &Oid) -> Result<String, Error> {
         let tree = self.repo.tree_of(Some(commit))?;
-        self.keep(&format!("refs/spec/salvage/{}/{}/{attempt}", part(spec), part(task)), commit, &tree)
+        self.keep(&format!("refs/spec/salvage/{}/{}/{attempt}", ref_part(spec), ref_part(task)), commit, &tree)
     }
 
     /// Points a new ref at a commit. An earlier run's of the same name is kept, unless it holds the same.
@@ -95,7 +96,8 @@ impl Committer {
 }
 
 /// A text as one part of a ref's name.
-fn part(text: &str) -> String {
+#[must_use]
+pub fn ref_part(text: &str) -> String {
     let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.');
     let text: String = text.chars().map(|char| if plain(char) { char } else { '-' }).collect();
     let text = text.replace("..", "-");

@@ -77,16 +77,32 @@ impl Repo {
             source,
         })?;
         let place = place(folder, number);
-        let lock = self.common_dir.join("spec/slots.lock");
-        let _lock = wait(&lock).map_err(|error| Error::Io {
-            action: "lock",
-            path: lock,
-            source: std::io::Error::other(error),
-        })?;
+        let _lock = self.lock_slots()?;
         // Forced: a tree that somebody removed by hand is still in git's list.
         let add = self.git.plumbing("worktree", &QUIET).args(["add", "-q", "-f", "--detach", "--no-checkout"]);
         add.arg(&place).arg(base.as_str()).ok()?;
         self.open_slot(&place, number)?.ok_or_else(|| unexpected("worktree add", place.as_os_str().as_bytes()))
+    }
+
+    /// Git's own commands about working trees race with each other.
+    fn lock_slots(&self) -> Result<fs::File, Error> {
+        let lock = self.common_dir.join("spec/slots.lock");
+        wait(&lock).map_err(|error| Error::Io { action: "lock", path: lock, source: std::io::Error::other(error) })
+    }
+
+    /// Takes slots out of git's list that are in `folder` by that list and were removed by hand; their number.
+    pub fn forget_slots(&self, folder: &Path) -> Result<usize, Error> {
+        let _lock = self.lock_slots()?;
+        let listed = self.git.call("worktree").args(["list", "--porcelain", "-z"]).ok()?;
+        let paths = listed.split(|&byte| byte == 0).filter_map(|line| line.strip_prefix(b"worktree "));
+        let mut gone = 0;
+        for path in paths.map(|path| PathBuf::from(std::ffi::OsStr::from_bytes(path))) {
+            if path.parent() == Some(folder) && !path.exists() {
+                self.git.call("worktree").args(["remove", "--force"]).arg(&path).ok()?;
+                gone += 1;
+            }
+        }
+        Ok(gone)
     }
 
     fn open_slot(&self, place: &Path, number: usize) -> Result<Option<Slot>, Error> {
@@ -259,6 +275,7 @@ impl Slot {
 
     /// Takes the slot away, which the caller knows to hold nothing.
     pub fn remove(self) -> Result<(), Error> {
+        let _lock = self.repo.lock_slots()?;
         let mut git = self.repo.git.clone();
         git.folder.clone_from(&self.main);
         // Forced: what is ignored in it, and submodules, are no reason to keep it.

@@ -184,6 +184,14 @@ impl Driver {
         Ok(true)
     }
 
+    /// A ref for where the branch was before this step landed anything, where there is none yet: `spec undo` needs it.
+    pub(super) fn note(&self) -> Option<String> {
+        let step = self.step_number;
+        // Parents that are checked between two steps belong to the one before.
+        let first = !self.noted.contains(&step) && (step > 0 || self.noted.is_empty());
+        first.then(|| format!("refs/spec/run/{}/{step}", self.parts.run))
+    }
+
     /// Moves the branch to the end of the chain. False where it has been moved by somebody else.
     fn publish(&mut self, batch: &Batch) -> Result<bool, Fatal> {
         if batch.commits.is_empty() {
@@ -199,9 +207,7 @@ impl Driver {
             before.extend(&draft.ticks);
             drafts.push(draft);
         }
-        let step = self.step_number;
-        let note =
-            (step > 0 && !self.noted.contains(&step)).then(|| format!("refs/spec/run/{}/{step}", self.parts.run));
+        let note = self.note();
         let landed = {
             let parts = &mut self.parts;
             let ticks: Vec<_> = drafts.iter().map(|it| tick(&parts.board, &parts.list, &[], &it.ticks)).collect();
@@ -225,7 +231,7 @@ impl Driver {
         };
         match landed {
             Ok(landed) => {
-                self.noted.insert(step);
+                self.noted.insert(self.step_number);
                 if let Some(tree) = &mut self.parts.tree {
                     tree.own_change(&landed.paths)?;
                 }

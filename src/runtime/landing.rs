@@ -177,6 +177,7 @@ impl Driver {
         let spec = self.parts.paths.name();
         let draft = self.draft(node, &[]);
         let made = self.parts.lives[node].made.take();
+        let beginning = self.note();
         let tick = tick(&self.parts.board, &self.parts.list, &[], &draft.ticks);
         let learn = learn(&spec, &draft);
         let edits = [FileEdit { path: &list, edit: &tick }, FileEdit { path: &progress_path, edit: &learn }];
@@ -198,7 +199,7 @@ impl Driver {
             Some(NewCommit::recorded(id, parent, head.branch.clone(), subject))
         });
         if let Some(commit) = made {
-            match committer.recover(&commit, &request) {
+            match committer.recover(&commit, &request, beginning.as_deref()) {
                 Ok(Some(done)) => {
                     published = Some(done);
                     events.push(committed(task, &commit));
@@ -219,7 +220,7 @@ impl Driver {
             let journal = &mut self.parts.journal;
             journal.append(&made, &clock::timestamp())?;
             journal.sync()?;
-            match committer.publish(commit, &request) {
+            match committer.publish(commit, &request, beginning.as_deref()) {
                 Ok(done) => published = Some(done),
                 Err(error) => return Ok(Err(error)),
             }
@@ -233,6 +234,9 @@ impl Driver {
         self.emit_all(events)?;
         self.say_not_added(&prepared.not_added);
         if let Some(published) = published {
+            if published.noted {
+                self.noted.insert(self.step_number);
+            }
             if let Some(error) = published.unfinished {
                 self.notice("warning", "index-not-updated", &format!("{error}; the next `spec run` makes up for it"));
             }

@@ -268,7 +268,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     let tree = match repo {
         None => None,
         Some(repo) => {
-            let own = spec_files(&repo, &paths);
+            let own = repo.spec_files(paths.list(), paths.progress());
             let landed = finish_commits(&repo, &before, &own)?;
             if own_trees != OwnTrees::None || !Repo::slot_numbers(&paths.slots()).is_empty() {
                 let settings = job.settings.worktree.clone();
@@ -522,29 +522,15 @@ fn save_what_is_left(
     spec: &str,
     notices: &mut Notices,
 ) -> Result<(), git::Error> {
-    // The last task that had a slot is the one whose work is in it.
-    let mut in_slot: BTreeMap<usize, &Record> = BTreeMap::new();
-    let mut bases = BTreeMap::new();
-    for record in before.tasks.values() {
-        let Some((number, base)) = &record.slot else { continue };
-        if record.cut_short() || !in_slot.contains_key(number) {
-            in_slot.insert(*number, record);
-            bases.extend(Oid::parse(base.as_bytes()).map(|base| (*number, base)));
-        }
-    }
+    let in_slot = before.slots();
+    let base = |record: &&Record| record.slot.as_ref().and_then(|(_, base)| Oid::parse(base.as_bytes()));
+    let bases = in_slot.iter().filter_map(|(number, record)| Some((*number, base(record)?))).collect();
     for (number, commit) in slots.left(&bases)? {
-        let (task, attempt) = in_slot
-            .get(&number)
-            .map_or_else(|| (format!("slot-{number}"), 1), |record| (record.task.task.clone(), record.attempt));
+        let (task, attempt) = Record::name_for_slot(in_slot.get(&number).copied(), number);
         let name = Committer::new(repo)?.keep_work(spec, &task, attempt, &commit)?;
         notices.warn("salvaged", format!("what task {task} had done when the run was killed is kept as {name}"));
     }
     Ok(())
-}
-
-fn spec_files(repo: &Repo, paths: &SpecPaths) -> SpecFiles {
-    let relative = |path: &std::path::Path| repo.relative(path).unwrap_or_else(|| RepoPath::new(b"".as_slice()));
-    SpecFiles { list: relative(paths.list()), progress: relative(paths.progress()) }
 }
 
 /// Whose an isolated progress file is that was found: a task's that goes on (none), or one to be merged.

@@ -216,6 +216,12 @@ impl Record {
         }
     }
 
+    /// What is left in a slot is kept by this name: the task that had it last and its try, where that is known.
+    #[must_use]
+    pub fn name_for_slot(record: Option<&Self>, number: usize) -> (String, u32) {
+        record.map_or_else(|| (format!("slot-{number}"), 1), |record| (record.task.task.clone(), record.attempt))
+    }
+
     /// Whether a try was cut short: what it did to the tree is not in the journal, unless it was taken before.
     #[must_use]
     pub const fn cut_short(&self) -> bool {
@@ -246,6 +252,19 @@ impl Recovered {
     #[must_use]
     pub fn is_cut_short(&self) -> bool {
         self.tasks.values().any(|record| record.slot.is_none() && record.cut_short())
+    }
+
+    /// The task that had each slot last, whose work is in it.
+    #[must_use]
+    pub fn slots(&self) -> BTreeMap<usize, &Record> {
+        let mut slots: BTreeMap<usize, &Record> = BTreeMap::new();
+        for record in self.tasks.values() {
+            let Some((number, _)) = record.slot else { continue };
+            if record.cut_short() || !slots.contains_key(&number) {
+                slots.insert(number, record);
+            }
+        }
+        slots
     }
 
     fn record(&mut self, task: &TaskRef) -> &mut Record {

@@ -33,7 +33,11 @@ fn page() -> String {
     };
     section("spec", &program.render_long_help().to_string());
     for command in program.get_subcommands_mut() {
-        section(&format!("spec {}", command.get_name()), &command.render_long_help().to_string());
+        let name = format!("spec {}", command.get_name());
+        section(&name, &command.render_long_help().to_string());
+        for action in command.get_subcommands_mut() {
+            section(&format!("{name} {}", action.get_name()), &action.render_long_help().to_string());
+        }
     }
     page.push_str("## Settings\n\nFlags beat the environment, that beats `spec.toml` (the nearest one from the list up to the root of the\nrepository), that beats the defaults. `spec init` writes a `spec.toml` with all of them and their defaults.\n\n");
     page.push_str("| in `spec.toml` | in the environment |\n| --- | --- |\n");

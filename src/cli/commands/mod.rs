@@ -2,16 +2,20 @@
 
 pub mod check;
 pub mod completions;
+pub mod gc;
+mod held;
 pub mod history;
 pub mod init;
 pub mod log;
 pub mod plan;
+pub mod rescue;
 pub mod run;
 mod runs;
 pub mod show;
 pub mod status;
 pub mod steer;
 pub mod tasks;
+pub mod undo;
 
 use super::Error;
 use super::args::{Cli, Command};
@@ -34,6 +38,9 @@ pub fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Log(args) => log::run(args),
         Command::History(args) => history::run(args),
         Command::Show(args) => show::run(args),
+        Command::Rescue(args) => rescue::run(args),
+        Command::Undo(args) => undo::run(args),
+        Command::Gc(args) => gc::run(args),
         Command::Completions(args) => completions::run(args),
     }
 }

@@ -2,16 +2,15 @@
 
 use std::process::{Command, Stdio};
 
-use super::plan;
+use super::{held, plan};
 use crate::cli::args::{PlanArgs, PlanFormat, RunArgs};
 use crate::cli::settings::{self, Color, RunSettings};
-use crate::cli::{Error, Kind, target, warn};
+use crate::cli::{Error, target, warn};
 use crate::document::Document;
 use crate::git;
 use crate::report::{Output, ReportSettings, Reporters};
 use crate::runtime::prepare::{self, Job, RunError};
 use crate::runtime::shell::Shell;
-use crate::store::lock::LockError;
 
 /// Does it and gives the exit code.
 pub fn run(args: &RunArgs, color: Option<Color>) -> Result<u8, Error> {
@@ -52,11 +51,7 @@ pub fn run(args: &RunArgs, color: Option<Color>) -> Result<u8, Error> {
 /// What a run that did not begin says, and which exit code that is.
 fn explain(error: &RunError) -> Error {
     match error {
-        RunError::Busy(LockError::Path(_)) => {
-            Error::usage(error).hint("a run keeps its state beside the list: it must be possible to write there")
-        }
-        RunError::Busy(_) => Error::new(Kind::Busy, error)
-            .hint("see what it does with `spec status`; one run at a time works on a list and in a tree"),
+        RunError::Busy(error) => held::busy(error),
         RunError::Dirty(_) => Error::usage(error).hint(
             "commit or stash them, or run with --allow-dirty: they are then left alone, and never committed or lost",
         ),

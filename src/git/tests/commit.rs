@@ -133,7 +133,7 @@ fn files_that_head_does_not_have_are_told_and_not_added() {
         let head = fixture.repo().head().unwrap();
         let prepared = committer.prepare(&head, &land(&changes, &edits)).unwrap();
         assert_eq!(prepared.not_added, [list.clone(), progress.clone()]);
-        committer.publish(&prepared.commit.unwrap(), &land(&changes, &edits)).unwrap();
+        committer.publish(&prepared.commit.unwrap(), &land(&changes, &edits), None).unwrap();
         assert_eq!(fixture.log().lines().nth(2), Some("A\ta"));
         assert_eq!(fixture.status(), "?? specs/x/tasks.md");
     });
@@ -262,7 +262,7 @@ fn nothing_is_committed_where_head_is_not_as_it_was() {
             let prepared = committer.prepare(&head, &land(&changes, &[])).unwrap().commit.unwrap();
             fixture.git(act);
             let before = (fixture.git(&["rev-parse", "HEAD", "main"]), fixture.status());
-            let refused = committer.publish(&prepared, &land(&changes, &[])).unwrap_err();
+            let refused = committer.publish(&prepared, &land(&changes, &[]), None).unwrap_err();
             assert!(matches!(refused, CommitError::HeadMoved { .. }), "{refused:?}");
             assert_eq!((fixture.git(&["rev-parse", "HEAD", "main"]), fixture.status()), before);
             // Prepared again on what is there now, it lands.
@@ -315,15 +315,15 @@ fn a_crash_before_the_branch_moved_is_finished() {
         let head = fixture.repo().head().unwrap();
         let prepared = recorded(fixture.committer().prepare(&head, &land(&changes, &[])).unwrap());
         // A new process knows the commit from its journal.
-        assert!(fixture.committer().recover(&prepared, &land(&changes, &[])).unwrap().is_some());
+        assert!(fixture.committer().recover(&prepared, &land(&changes, &[]), None).unwrap().is_some());
         assert_eq!(fixture.git(&["rev-parse", "HEAD"]), prepared.id.as_str());
         assert_eq!(fixture.status(), "");
-        assert!(fixture.committer().recover(&prepared, &land(&changes, &[])).unwrap().is_some());
+        assert!(fixture.committer().recover(&prepared, &land(&changes, &[]), None).unwrap().is_some());
         assert_eq!((fixture.git(&["rev-list", "--count", "HEAD"]).as_str(), fixture.status().as_str()), ("2", ""));
         // What a person staged since is theirs.
         fixture.write("a", "a person's\n");
         fixture.git(&["add", "a"]);
-        assert!(fixture.committer().recover(&prepared, &land(&changes, &[])).unwrap().is_some());
+        assert!(fixture.committer().recover(&prepared, &land(&changes, &[]), None).unwrap().is_some());
         assert_eq!(fixture.status(), "M  a");
     });
 }
@@ -342,7 +342,7 @@ fn a_crash_between_branch_and_index_is_finished() {
         let prepared = recorded(fixture.committer().prepare(&head, &land(&changes, &edits)).unwrap());
         fixture.git(&["update-ref", "HEAD", prepared.id.as_str()]);
         assert_ne!(fixture.status(), "");
-        assert!(fixture.committer().recover(&prepared, &land(&changes, &edits)).unwrap().is_some());
+        assert!(fixture.committer().recover(&prepared, &land(&changes, &edits), None).unwrap().is_some());
         assert_eq!(fixture.status(), "");
     });
 }
@@ -354,11 +354,11 @@ fn a_prepared_commit_that_no_longer_fits_is_given_up() {
         let head = fixture.repo().head().unwrap();
         let prepared = fixture.committer().prepare(&head, &land(&changes, &[])).unwrap().commit.unwrap();
         fixture.git(&["commit", "-q", "--allow-empty", "-m", "someone else's"]);
-        assert!(fixture.committer().recover(&prepared, &land(&changes, &[])).unwrap().is_none());
+        assert!(fixture.committer().recover(&prepared, &land(&changes, &[]), None).unwrap().is_none());
         // After a power cut the object itself may be missing.
         let lost =
             NewCommit::recorded(Oid::parse(&[b'1'; 40]).unwrap(), prepared.parent, prepared.branch, String::new());
-        assert!(fixture.committer().recover(&lost, &land(&changes, &[])).unwrap().is_none());
+        assert!(fixture.committer().recover(&lost, &land(&changes, &[]), None).unwrap().is_none());
     });
 }
 

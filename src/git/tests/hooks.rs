@@ -79,7 +79,7 @@ fn a_crash_after_the_branch_moved_still_carries() {
         let head = fixture.repo().head().unwrap();
         let prepared = recorded(fixture.committer().prepare(&head, &land(&changes, &[])).unwrap());
         fixture.git(&["update-ref", "HEAD", prepared.id.as_str()]);
-        let published = fixture.committer().recover(&prepared, &land(&changes, &[])).unwrap().unwrap();
+        let published = fixture.committer().recover(&prepared, &land(&changes, &[]), None).unwrap().unwrap();
         assert_eq!(brief(&published.carried), "~a");
         assert_eq!((fixture.read("a").as_str(), fixture.status().as_str()), ("formatted\n", ""));
     });

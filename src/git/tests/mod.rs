@@ -20,6 +20,7 @@ mod locks;
 mod open;
 mod salvage;
 mod snapshot;
+mod undo;
 
 /// A repository in a temporary folder, with a configuration of its own.
 struct Fixture {
@@ -199,7 +200,7 @@ fn land<'a>(changes: &'a [Change], edits: &'a [FileEdit<'a>]) -> CommitRequest<'
 fn commit(committer: &mut Committer, request: &CommitRequest<'_>) -> Result<(NewCommit, Published), CommitError> {
     let head = committer.repo.head().unwrap();
     let commit = committer.prepare(&head, request)?.commit.expect("something to commit");
-    let published = committer.publish(&commit, request)?;
+    let published = committer.publish(&commit, request, None)?;
     assert!(published.unfinished.is_none(), "{published:?}");
     Ok((commit, published))
 }

@@ -1,0 +1,69 @@
+//! A spec in a repository, held so that no run works on it meanwhile: what `gc`, `rescue` and `undo` have in common.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::{Error, Kind, target};
+use crate::git::{CommitError, Repo, RepoPath, SpecFiles};
+use crate::runtime::clock;
+use crate::store::lock::{LockError, SpecLock};
+use crate::store::paths::SpecPaths;
+
+/// A spec and the repository that it is in.
+pub(super) struct Spec {
+    /// The list, as a person would write it from here.
+    pub(super) list: PathBuf,
+    pub(super) paths: SpecPaths,
+    pub(super) repo: Repo,
+    pub(super) own: SpecFiles,
+}
+
+impl Spec {
+    /// The spec that FILE means; an error where it is in no repository.
+    pub(super) fn open(file: Option<&Path>) -> Result<Self, Error> {
+        let list = target::find(file)?;
+        let paths = SpecPaths::find(&list).map_err(Error::usage)?;
+        let repo = Repo::open(paths.folder()).map_err(Error::usage)?;
+        let repo = repo.ok_or_else(|| Error::usage(format_args!("{}: not in a git repository", list.display())))?;
+        let own = repo.spec_files(paths.list(), paths.progress());
+        Ok(Self { list, paths, repo, own })
+    }
+
+    /// Keeps runs of this spec away until what is returned is dropped.
+    pub(super) fn hold(&self) -> Result<SpecLock, Error> {
+        self.repo.exclude().map_err(Error::failed)?;
+        SpecLock::acquire(&self.paths.lock(), &clock::run_id(), clock::wall()).map_err(|error| busy(&error))
+    }
+
+    /// Keeps all runs away that work in the same tree.
+    pub(super) fn hold_tree(&self) -> Result<SpecLock, Error> {
+        let lock = self.repo.own_dir().map_err(Error::failed)?.join("tree.lock");
+        SpecLock::acquire(&lock, &clock::run_id(), clock::wall()).map_err(|error| busy(&error))
+    }
+}
+
+/// What is said where somebody else holds a spec or a tree.
+pub(super) fn busy(error: &LockError) -> Error {
+    match error {
+        LockError::Path(_) => {
+            Error::usage(error).hint("a run keeps its state beside the list: it must be possible to write there")
+        }
+        _ => Error::new(Kind::Busy, error)
+            .hint("see what it does with `spec status`; one run at a time works on a list and in a tree"),
+    }
+}
+
+/// What is said where git did not do it: nothing was changed.
+pub(super) fn refused(error: &CommitError) -> Error {
+    match error {
+        CommitError::Overlap { .. } => {
+            Error::new(Kind::Conflict, error).hint("commit or stash them first; nothing was changed")
+        }
+        CommitError::Conflict { .. } => Error::new(Kind::Conflict, error),
+        _ => Error::failed(error),
+    }
+}
+
+/// Paths for people, one a line.
+pub(super) fn lines<'a>(paths: impl IntoIterator<Item = &'a RepoPath>) -> String {
+    paths.into_iter().map(|path| format!("\n  {path}")).collect::<Vec<_>>().concat()
+}
