@@ -12,6 +12,7 @@ use super::event::{Envelope, Event, TaskRef, TreeEntry};
 use super::fs::PathError;
 use super::history;
 use super::journal::{Lines, Tail, ends, scan};
+use super::lock;
 use super::paths::SpecPaths;
 
 /// What is known of the runs before.
@@ -65,6 +66,14 @@ pub struct Process {
     pub host: String,
     /// See `host`.
     pub boot: String,
+}
+
+impl Process {
+    /// Whether it still runs, as far as can be told from here.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.boot == lock::boot_id() && lock::start_ticks(self.pid) == Some(self.start_ticks)
+    }
 }
 
 /// How far a task came.

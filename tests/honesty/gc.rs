@@ -120,3 +120,39 @@ fn refs_go_only_when_asked_and_only_old_ones_of_this_spec() {
     assert_eq!(output.code, 0, "the journal still has where the run began: {output}");
     assert!(!world.env.path("a.txt").exists());
 }
+
+#[test]
+fn what_a_killed_run_had_in_its_slots_is_kept_by_the_name_of_its_task() {
+    let wait =
+        "[ -e \"$HOME/free\" ] || { echo up > \"$HOME/up-$SPEC_TASK_ID\"; read go < \"$HOME/gate-$SPEC_TASK_ID\"; }";
+    let world = World::new(&format!(
+        "- [ ] 1.1 [P] A\n  - **Do**: echo half > a.txt; {wait}\n- [ ] 1.2 [P] B\n  - **Do**: {wait}; echo b > b.txt\n"
+    ));
+    let ups = ["up-1.1", "up-1.2"].map(|name| world.fifo(name));
+    let gates = ["gate-1.1", "gate-1.2"].map(|name| world.fifo(name));
+    let mut run = world.start([""; 0]);
+    for up in ups {
+        assert_eq!(std::fs::read_to_string(up).expect("it runs"), "up\n");
+    }
+    run.kill().expect("it is there");
+    assert!(!run.wait().expect("it ends").success());
+    let output = world.env.spec(["gc", "--save"]);
+    let still = output.stdout.lines().filter(|line| line.contains("of the run that was killed still works in it"));
+    assert_eq!((output.code, still.count(), trees(&world)), (0, 2, 3), "{output}");
+    for gate in gates {
+        world.env.write(gate, "go\n");
+    }
+    // They end as soon as they can.
+    while world.env.spec(["gc"]).stdout.contains("still works in it") {}
+    let output = world.env.spec(["gc"]);
+    for task in ["1.1", "1.2"] {
+        assert!(output.stdout.contains(&format!("there is work of task {task} in it")), "{output}");
+    }
+    let output = world.env.spec(["gc", "--save"]);
+    assert_eq!((output.code, trees(&world)), (0, 1), "{output}");
+    assert_eq!(world.env.git(["show", "refs/spec/salvage/work/1.1/1:a.txt"]), "half");
+    assert!(world.env.spec(["rescue"]).stdout.contains("1.1/1  2024-01-02 03:04:05 UTC, 1 file"));
+    world.env.write("../home/free", "");
+    let output = world.run([""; 0]);
+    assert_eq!(output.code, 0, "{output}");
+}

@@ -100,6 +100,9 @@ fn the_last_step_only() {
     assert!(!world.env.path("d.txt").exists() && world.env.path("c.txt").exists());
     let none = world.env.spec(["undo", "last/7"]);
     assert!(none.code == 2 && none.stderr.contains("steps that did: 1, 2, 3"), "{none}");
+    let rest = world.env.spec(["undo", "last"]);
+    assert!(rest.code == 0 && rest.stdout.contains("tasks to do again: 1.1 1.2 1.3\n"), "{rest}");
+    assert_eq!((ticked(&world), world.env.path("a.txt").exists()), ([false; 4], false));
 }
 
 #[test]
@@ -207,4 +210,29 @@ fn while_a_run_goes_on_nothing_is_undone_put_back_or_removed() {
     assert!(gate.exists());
     let output = world.finish(run);
     assert_eq!(output.code, 0, "{output}");
+}
+
+#[test]
+fn a_landing_that_was_cut_off_is_finished_before_it_can_be_undone() {
+    let world = World::new("- [ ] 1.1 One\n  - **Do**: echo a > a.txt\n");
+    let output = world.run([""; 0]);
+    assert_eq!(output.code, 0, "{output}");
+    let run = world.events("run_start")[0]["run"].as_str().expect("an id").to_owned();
+    // As if it had been killed when the branch had moved.
+    let path = format!(".spec/runs/{run}/journal.jsonl");
+    let journal = world.env.read(&path);
+    let end =
+        journal.find("\"commit_made\"").and_then(|at| Some(at + journal[at..].find('\n')? + 1)).expect("a record");
+    world.env.write(&path, &journal[..end]);
+    let output = world.env.spec(["undo", "last"]);
+    assert!(output.code == 2 && output.stderr.contains("task 1.1 was being landed"), "{output}");
+    assert!(world.ticked("1.1") && world.env.path("a.txt").exists());
+    let output = world.run([""; 0]);
+    assert_eq!((output.code, world.tries("1.1")), (0, 1), "{output}");
+    let output = world.env.spec(["undo", &run]);
+    assert_eq!(output.code, 0, "{output}");
+    assert!(!world.ticked("1.1") && !world.env.path("a.txt").exists());
+    let output = world.run([""; 0]);
+    assert_eq!(output.code, 0, "{output}");
+    assert!(world.ticked("1.1") && world.env.path("a.txt").exists(), "{output}");
 }

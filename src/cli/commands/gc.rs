@@ -97,6 +97,13 @@ fn slot(spec: &Spec, before: &Recovered, number: usize, args: &GcArgs) -> Result
     };
     let owner = before.slots().get(&number).copied();
     let (task, attempt) = Record::name_for_slot(owner, number);
+    let of_owner = before.processes.values().find(|process| owner.is_some_and(|it| it.task.key == process.task.key));
+    if let Some(process) = of_owner.filter(|process| process.is_there()) {
+        let pid = process.pid;
+        entry.reason =
+            Some(format!("process {pid} of the run that was killed still works in it; `spec run` ends what is left"));
+        return Ok(entry);
+    }
     let noted = owner.and_then(|record| Oid::parse(record.slot.as_ref()?.1.as_bytes()));
     let base = match noted {
         Some(base) => Some(base),
