@@ -620,7 +620,7 @@ impl RunState {
                     || failure.code == Code::Conflict
                         && (self.halt.is_some() || self.tasks[node].seed.conflicts >= self.policy.max_conflicts) =>
             {
-                self.tasks[node].phase = Phase::Passed;
+                self.hold_back(node);
                 if failure.code == Code::Conflict {
                     self.halt_now(Halt::Conflict, fx);
                 }
@@ -629,6 +629,18 @@ impl RunState {
                 self.tasks[node].seed.conflicts += u32::from(failure.code == Code::Conflict);
                 self.withdraw(node, fx);
                 self.failed(node, failure, fx);
+            }
+        }
+    }
+
+    /// It has passed and lands in a later run, and so does what builds on it.
+    fn hold_back(&mut self, node: Node) {
+        self.tasks[node].phase = Phase::Passed;
+        for at in 0..self.tasks[node].dependents.len() {
+            let (dependent, blocks) = self.tasks[node].dependents[at];
+            if blocks && self.landing.contains(&dependent) {
+                self.landing.retain(|other| *other != dependent);
+                self.hold_back(dependent);
             }
         }
     }

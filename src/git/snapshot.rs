@@ -110,6 +110,11 @@ impl Snapshot {
         Ok(Self { repo: repo.clone(), own, index, tree, most_new, refused, before })
     }
 
+    /// These new files are nobody's, as long as they are there.
+    pub fn leave_out(&mut self, paths: &[RepoPath]) {
+        self.before.extend(paths.iter().cloned());
+    }
+
     /// The tree as of the last look.
     #[must_use]
     pub const fn tree(&self) -> &Oid {

@@ -117,6 +117,8 @@ pub(super) struct Own {
     pub(super) work: Option<Work>,
     /// Its next try starts from nothing.
     pub(super) afresh: bool,
+    /// Its next try starts from what it had made, merged onto the tip.
+    pub(super) onto_tip: bool,
     /// What came of its landing, which was decided for the whole batch.
     pub(super) outcome: Option<Result<(), Failure>>,
 }
@@ -483,6 +485,8 @@ impl Driver {
                 let life = &mut self.parts.lives[node];
                 if let Some(own) = &mut life.own {
                     own.afresh |= failure.code == Code::Conflict;
+                    // On the tree it began with it would see nothing wrong.
+                    own.onto_tip |= failure.code == Code::VerifyMerged;
                     own.saved = own.work.take().or(own.saved.take());
                 }
                 life.failure = Some(Box::new(failure));
@@ -925,6 +929,14 @@ impl Driver {
             slots.claim_again(space, &key, declared)
         } else {
             let (base, saved) = match own.saved.take() {
+                Some(work) if std::mem::take(&mut own.onto_tip) => {
+                    let tip = self.base_for(node)?;
+                    let merged = self.parts.tree.as_ref().map(|tree| tree.repo.stack(&tip, &[&work])).transpose()?;
+                    match merged.filter(|merged| *merged != tip) {
+                        Some(merged) => (tip, Some(merged)),
+                        None => (work.base, Some(work.commit)),
+                    }
+                }
                 Some(work) => (work.base, Some(work.commit)),
                 None => (self.base_for(node)?, None),
             };
@@ -939,8 +951,17 @@ impl Driver {
 
     /// The commit that a task starts from: the tip, with what the members of its batch made that go before it.
     fn base_for(&mut self, node: Node) -> Result<Oid, Fatal> {
-        let before = self.parts.engine.needs(node).iter().map(|need| need.node);
-        let mut before: Vec<Node> = before.filter(|it| self.parts.engine.phase(*it) == Phase::Passed).collect();
+        // Each began with what went before it in turn, which is no part of its own commit.
+        let mut before: Vec<Node> = vec![node];
+        for at in 0.. {
+            let Some(later) = before.get(at) else { break };
+            for need in self.parts.engine.needs(*later) {
+                if self.parts.engine.phase(need.node) == Phase::Passed && !before.contains(&need.node) {
+                    before.push(need.node);
+                }
+            }
+        }
+        before.remove(0);
         before.sort_by_key(|node| self.parts.board.entries[*node].task.index);
         let lives = &self.parts.lives;
         let works: Vec<&Work> = before.iter().filter_map(|it| lives[*it].own.as_ref()?.work.as_ref()).collect();
@@ -964,10 +985,16 @@ impl Driver {
         let Some(node) = (0..self.parts.lives.len()).find(waits) else { return Ok(()) };
         let Some(own) = &mut self.parts.lives[node].own else { return Ok(()) };
         let space = own.space.take();
-        own.saved = match &space {
+        let saved = match &space {
             Some(space) => space.save("what a task had made when it gave its tree away\n")?,
             None => None,
         };
+        own.saved.clone_from(&saved);
+        if let Some(Work { base, commit }) = saved {
+            let (task, attempt) = (self.task(node), self.parts.lives[node].attempt);
+            let (base, commit) = (base.to_string(), commit.to_string());
+            self.emit(Event::TaskWork { task, attempt, base, commit })?;
+        }
         self.give_back(space);
         Ok(())
     }

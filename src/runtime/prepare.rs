@@ -173,6 +173,10 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     let paths = SpecPaths::find(&job.list)?;
     let run = clock::run_id();
     let repo = Repo::open(paths.folder())?;
+    let lacking = trees_lack(&job.settings, repo.as_ref())?;
+    if let (Isolation::Worktree, Some(lacking)) = (job.settings.isolation, lacking) {
+        return Err(RunError::NoTrees(lacking));
+    }
     if let Some(repo) = &repo {
         repo.check_idle()?;
         if !job.settings.no_commit {
@@ -233,7 +237,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         notices.warn("state-rebuilt", message);
     }
 
-    let own_trees = own_trees(&job.settings, repo.as_ref(), plan.mode)?;
+    let own_trees = own_trees(&job.settings, lacking.is_some(), plan.mode);
     let mut board = Board::new(doc, plan, &job.settings, own_trees);
     let laid = board.lay_out(&job.settings);
     let root = repo.as_ref().map_or_else(|| paths.folder().to_owned(), |repo| repo.root().to_owned());
@@ -255,6 +259,9 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
                 if resume == Resume::Leave {
                     lives[node] = Life::default();
                 }
+            } else if cut_off.is_none() {
+                // It may try again what a person was needed for.
+                seed.conflicts = 0;
             } else if resume == Resume::Leave && record.phase == Phase::Skipped {
                 steers.push(Steer::Skip(node));
             }
@@ -497,20 +504,24 @@ fn was_refused(path: &RepoPath, entries: &BTreeMap<String, TreeEntry>) -> bool {
     entries.get(&path.to_wire()).is_some_and(|entry| entry.refused.is_some())
 }
 
-/// Which tasks get trees of their own.
-fn own_trees(settings: &RunSettings, repo: Option<&Repo>, mode: Mode) -> Result<OwnTrees, RunError> {
-    let lacking = match repo {
+/// What is not there that trees of their own need.
+fn trees_lack(settings: &RunSettings, repo: Option<&Repo>) -> Result<Option<&'static str>, git::Error> {
+    Ok(match repo {
         None => Some("a git repository"),
         Some(_) if settings.no_commit => Some("commits; leave out --no-commit"),
         Some(repo) if repo.head()?.commit.is_none() => Some("a first commit in the repository"),
         Some(_) => None,
-    };
-    match (settings.isolation, lacking) {
-        (Isolation::Worktree, Some(lacking)) => Err(RunError::NoTrees(lacking)),
-        (Isolation::Worktree, None) => Ok(OwnTrees::All),
-        (Isolation::Auto, None) if mode == Mode::Graph && settings.max_parallel > 1 => Ok(OwnTrees::All),
-        (Isolation::Auto, None) if settings.max_parallel > 1 => Ok(OwnTrees::Steps),
-        (Isolation::Auto | Isolation::None, _) => Ok(OwnTrees::None),
+    })
+}
+
+/// Which tasks get trees of their own.
+const fn own_trees(settings: &RunSettings, lacking: bool, mode: Mode) -> OwnTrees {
+    match (settings.isolation, mode) {
+        (Isolation::None, _) => OwnTrees::None,
+        _ if lacking => OwnTrees::None,
+        (Isolation::Auto, _) if settings.max_parallel <= 1 => OwnTrees::None,
+        (Isolation::Worktree, _) | (Isolation::Auto, Mode::Graph) => OwnTrees::All,
+        (Isolation::Auto, _) => OwnTrees::Steps,
     }
 }
 
@@ -529,6 +540,13 @@ fn save_what_is_left(
         let (task, attempt) = Record::name_for_slot(in_slot.get(&number).copied(), number);
         let name = Committer::new(repo)?.keep_work(spec, &task, attempt, &commit)?;
         notices.warn("salvaged", format!("what task {task} had done when the run was killed is kept as {name}"));
+    }
+    // What tasks had made that had given their trees to others.
+    for record in before.tasks.values().filter(|record| record.phase == Phase::Waiting || record.cut_short()) {
+        let commit = record.work.as_ref().or(record.before.as_ref());
+        let commit = commit.and_then(|(_, commit)| Oid::parse(commit.as_bytes()));
+        let Some(commit) = commit.filter(|commit| repo.has_commit(commit)) else { continue };
+        Committer::new(repo)?.keep_work(spec, &record.task.task, record.attempt, &commit)?;
     }
     Ok(())
 }

@@ -49,6 +49,16 @@ pub(super) struct Workspace {
     ledger: Attribution,
     /// The commit that the task began with.
     pub(super) base: Oid,
+    links: Links,
+}
+
+/// Links to the user's own that a tree has in place of ignored folders. Git may see new files in them: what is ignored as
+/// a folder is not ignored as a link.
+#[derive(Default)]
+struct Links {
+    /// The root of the user's tree.
+    to: PathBuf,
+    paths: Vec<RepoPath>,
 }
 
 /// What a try needs done to its tree before it begins.
@@ -75,7 +85,11 @@ impl Yard {
 
     /// Where `path`, which is in the user's tree, is in another.
     pub(super) fn inside(&self, path: &Path, root: &Path) -> PathBuf {
-        root.join(path.strip_prefix(self.repo.root()).unwrap_or(path))
+        match path.strip_prefix(self.repo.root()) {
+            // Joined, it would end in a slash.
+            Ok(inside) if inside.as_os_str().is_empty() => root.to_owned(),
+            inside => root.join(inside.unwrap_or(path)),
+        }
     }
 
     /// What a process in the slot at `root` is told of it, on top of what all are told.
@@ -121,6 +135,13 @@ impl Slots {
         let mut left = Vec::new();
         for place in &self.free {
             let Place::There(slot) = place else { continue };
+            // What we linked there ourselves is nobody's work.
+            for path in filled(&filled_mark(slot)?, None).unwrap_or_default() {
+                let path = path.on_disk(slot.root());
+                if path.is_symlink() {
+                    fs::remove_file(&path).ok();
+                }
+            }
             let message = "what was left in a working tree\n";
             if let Some(found) = slot.found(bases.get(&slot.number), self.yard.own.clone(), message)? {
                 left.push((slot.number, found));
@@ -201,13 +222,15 @@ impl Claim {
                     Place::There(slot) => slot,
                     Place::New(number) => Box::new(yard.repo.make_slot(&yard.folder, number, &base)?),
                 };
-                let snapshot = slot.ready(&base, yard.own.clone(), yard.most_new)?;
-                yard.fill(&slot)?;
+                let mut snapshot = slot.ready(&base, yard.own.clone(), yard.most_new)?;
+                let links = yard.fill(&slot)?;
+                links.make(slot.root())?;
+                snapshot.leave_out(&links.paths);
                 if let Some(saved) = saved {
                     slot.put(&base, &saved)?;
                 }
                 yard.sweep(&slot)?;
-                Workspace { slot, snapshot, ledger: Attribution::new(&[]), base }
+                Workspace { slot, snapshot, ledger: Attribution::new(&[]), base, links }
             }
         };
         for (path, bytes) in files {
@@ -238,17 +261,18 @@ impl Setup {
 }
 
 impl Yard {
-    /// Puts the ignored files that are named into a slot that has not got them: copies, or links.
-    fn fill(&self, slot: &Slot) -> Result<(), Error> {
-        let mark = slot.own_dir()?.join("filled");
-        let sum = format!("{:?}", (&self.settings.copy, &self.settings.link));
-        if fs::read(&mark).is_ok_and(|known| known == sum.as_bytes()) {
-            return Ok(());
+    /// Puts copies of the ignored files that are named into a slot that has not got them. Gives what is to be linked.
+    fn fill(&self, slot: &Slot) -> Result<Links, Error> {
+        let mark = filled_mark(slot)?;
+        let sum = crc32fast::hash(format!("{:?}", (&self.settings.copy, &self.settings.link)).as_bytes());
+        if let Some(paths) = filled(&mark, Some(sum)) {
+            return Ok(Links { to: self.repo.root().to_owned(), paths });
         }
+        let mut links = Links { to: self.repo.root().to_owned(), paths: Vec::new() };
         let named = |patterns: &[String]| patterns.iter().map(|it| Declared::new(it, true)).collect::<Vec<_>>();
         let (copy, link) = (named(&self.settings.copy), named(&self.settings.link));
         if copy.is_empty() && link.is_empty() {
-            return Ok(());
+            return Ok(links);
         }
         for path in self.repo.ignored()? {
             let path = RepoPath::new(path.as_bytes().strip_suffix(b"/").unwrap_or(path.as_bytes()));
@@ -257,19 +281,23 @@ impl Yard {
             }
             let (from, to) = (path.on_disk(self.repo.root()), path.on_disk(slot.root()));
             let means = |patterns: &[Declared]| patterns.iter().any(|pattern| pattern.covers(&path));
-            if to.symlink_metadata().is_ok() {
-                continue;
+            if means(&link) {
+                links.paths.push(path);
+            } else if means(&copy) && to.symlink_metadata().is_err() {
+                folder_of(&to).and_then(|()| copy_all(&from, &to)).map_err(|source| Error::Io {
+                    action: "fill a working tree with",
+                    path: from,
+                    source,
+                })?;
             }
-            let done = if means(&link) {
-                folder_of(&to).and_then(|()| std::os::unix::fs::symlink(&from, &to))
-            } else if means(&copy) {
-                folder_of(&to).and_then(|()| copy_all(&from, &to))
-            } else {
-                continue;
-            };
-            done.map_err(|source| Error::Io { action: "fill a working tree with", path: from, source })?;
         }
-        write(&mark, sum.as_bytes())
+        let mut bytes = format!("{sum:08x}").into_bytes();
+        for path in &links.paths {
+            bytes.push(0);
+            bytes.extend_from_slice(path.as_bytes());
+        }
+        write(&mark, &bytes)?;
+        Ok(links)
     }
 
     /// Empties the scratch folder, and takes away progress files of tasks before.
@@ -315,7 +343,8 @@ impl Yard {
 impl Workspace {
     /// Goes to another commit, with its warm caches; blocks.
     pub(super) fn go_to(&mut self, commit: &Oid) -> Result<(), Error> {
-        self.slot.go_to(commit)
+        self.slot.go_to(commit)?;
+        self.links.make(self.slot.root())
     }
 
     /// Looks at what an executor did; blocks.
@@ -368,6 +397,37 @@ impl Workspace {
         let commit = repo.commit_object(&tree, &self.base, message)?;
         Ok(Some(Work { base: self.base.clone(), commit }))
     }
+}
+
+impl Links {
+    /// Makes those that are not there.
+    fn make(&self, root: &Path) -> Result<(), Error> {
+        for path in &self.paths {
+            let (from, to) = (path.on_disk(&self.to), path.on_disk(root));
+            if to.symlink_metadata().is_err() {
+                folder_of(&to).and_then(|()| std::os::unix::fs::symlink(&from, &to)).map_err(|source| Error::Io {
+                    action: "link into a working tree",
+                    path: from,
+                    source,
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where it is noted that a slot was filled, by which settings and with which links.
+fn filled_mark(slot: &Slot) -> Result<PathBuf, Error> {
+    Ok(slot.own_dir()?.join("filled"))
+}
+
+/// The links that were noted there; none where it was filled by other settings than these, or not at all.
+fn filled(mark: &Path, sum: Option<u32>) -> Option<Vec<RepoPath>> {
+    let known = fs::read(mark).ok()?;
+    let mut parts = known.split(|&byte| byte == 0);
+    let by = parts.next()?;
+    let same = sum.is_none_or(|sum| by == format!("{sum:08x}").as_bytes());
+    same.then(|| parts.map(RepoPath::new).collect())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {

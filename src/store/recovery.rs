@@ -132,6 +132,8 @@ pub struct Record {
     pub slot: Option<(usize, String)>,
     /// What it made in a slot: the commit it began with, and the one that has it.
     pub work: Option<(String, String)>,
+    /// What it had made before its newest try began, until that has ended: its tree may not have it yet.
+    pub before: Option<(String, String)>,
     /// How often it did not fit the tip.
     pub conflicts: u32,
     /// Commits it made itself.
@@ -197,6 +199,7 @@ impl Record {
             taken_in: None,
             slot: None,
             work: None,
+            before: None,
             conflicts: 0,
             own_commits: Vec::new(),
             made: None,
@@ -319,7 +322,8 @@ impl Recovered {
                 record.tries = record.tries.max(*attempt);
                 record.attempt = *attempt;
                 record.made = None;
-                (record.slot, record.work) = (None, None);
+                record.slot = None;
+                record.before = record.work.take().or(record.before.take());
                 if record.failed_in.take().is_some_and(|run| run == envelope.run) {
                     // A person asked for it: it counts from the first again.
                     (record.attempts, record.timeouts) = (0, 0);
@@ -344,7 +348,9 @@ impl Recovered {
                 }
             }
             Event::TaskEnded { task, attempt, .. } => {
-                self.record(task).phase = Phase::Ended;
+                let record = self.record(task);
+                record.phase = Phase::Ended;
+                record.before = None;
                 self.processes.remove(&(task.key.clone(), *attempt));
             }
             Event::TaskProgress { task, text, .. } => {
