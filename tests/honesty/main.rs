@@ -22,3 +22,4 @@ mod room;
 mod said;
 mod sandbox;
 mod undo;
+mod trees;
