@@ -21,5 +21,5 @@ mod rescue;
 mod room;
 mod said;
 mod sandbox;
-mod undo;
 mod trees;
+mod undo;

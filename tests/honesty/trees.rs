@@ -18,14 +18,14 @@ fn parallel<const N: usize>(tasks: [(&str, &str); N]) -> String {
 
 /// The same, of tasks that are numbered `number.1` and so on.
 fn group<const N: usize>(number: u32, tasks: [(&str, &str); N]) -> String {
-    let mut list = format!("## Group {number}\n\n");
-    for (at, (act, fields)) in tasks.iter().enumerate() {
-        list += &format!("- [ ] {number}.{} [P] Task\n  - **Do**: {act}\n", at + 1);
-        for field in fields.lines() {
-            list += &format!("  - **{}\n", field.replacen(": ", "**: ", 1));
-        }
-    }
-    list
+    let task = |(at, (act, fields)): (usize, &(&str, &str))| {
+        let fields = fields.lines().map(|field| field.replacen(": ", "**: ", 1));
+        let lines = [format!("**Do**: {act}")].into_iter().chain(fields.map(|field| format!("**{field}")));
+        let lines: Vec<String> = lines.map(|line| format!("  - {line}\n")).collect();
+        format!("- [ ] {number}.{} [P] Task\n{}", at + 1, lines.concat())
+    };
+    let tasks: Vec<String> = tasks.iter().enumerate().map(task).collect();
+    format!("## Group {number}\n\n{}", tasks.concat())
 }
 
 /// Writes down what the executor is told, and what it finds in its tree.
@@ -55,6 +55,11 @@ fn wait_for(world: &World, name: &str) {
 /// Lets an executor go on that stands at `read go < "$HOME/NAME"`.
 fn let_go(world: &World, name: &str) {
     world.env.write(format!("../home/{name}"), "go\n");
+}
+
+fn twenty_lines() -> String {
+    let lines: Vec<String> = (1..=20).map(|line| line.to_string()).collect();
+    lines.join("\n") + "\n"
 }
 
 /// An executor that says that it is there, and waits until it is let go.
@@ -317,7 +322,7 @@ fn a_list_that_a_person_edits_meanwhile_is_followed() {
 
 #[test]
 fn commits_of_a_person_meanwhile_are_landed_on() {
-    let lines: String = (1..=20).map(|line| format!("{line}\n")).collect();
+    let lines = twenty_lines();
     let world = standing(&parallel([
         (&format!("sed -i 's/^1$/one/' lines.txt; {STAND}"), "Files: lines.txt"),
         ("echo b > b.txt", "Files: b.txt"),
@@ -361,7 +366,7 @@ fn a_branch_that_was_switched_gets_nothing_and_what_is_done_lands_later() {
 #[test]
 fn what_a_person_has_not_committed_is_not_landed_on() {
     type Act<'a> = &'a dyn Fn(&World);
-    let lines: String = (1..=20).map(|line| format!("{line}\n")).collect();
+    let lines = twenty_lines();
     let edit: Act<'_> = &|world| world.env.write("lines.txt", lines.replace("20\n", "twenty\n"));
     let commit: Act<'_> = &|world| {
         world.env.git(["add", "lines.txt"]);
