@@ -368,6 +368,9 @@ impl Driver {
             self.make_room();
             self.step(told);
         }
+        if let Err(error) = self.parts.journal.flush() {
+            self.give_up(error.into());
+        }
         if let Some(hold) = self.admission.report(self.parts.engine.held()) {
             self.emit(hold).ok();
         }
@@ -415,14 +418,19 @@ impl Driver {
     /// Appends events to the journal, with one write, and reports them.
     pub(super) fn emit_all(&mut self, events: Vec<Event>) -> Result<(), PathError> {
         let time = clock::timestamp();
-        let written = self.parts.journal.append_all(&events, &time);
+        // What only says how far a task came may wait for the end of the turn: nothing is started before that.
+        let written = if events.iter().all(on_the_way) {
+            self.parts.journal.enqueue(&events, &time)
+        } else {
+            self.parts.journal.append_all(&events, &time).map(drop)
+        };
         for event in events {
             self.told_seq += 1;
             let (seq, run) = (self.told_seq, self.parts.run.clone());
             let envelope = Envelope { schema: SCHEMA.to_owned(), seq, time: time.clone(), run, event };
             self.parts.reporters.event(&envelope);
         }
-        written.map(drop)
+        written
     }
 
     pub(super) fn emit(&mut self, event: Event) -> Result<(), PathError> {
@@ -1634,6 +1642,19 @@ fn glob_matches(root: &Path, pattern: &str) -> bool {
 
 fn no_base() -> Fatal {
     Fatal { message: "the branch has no commit any more".to_owned(), halt: Halt::Fatal }
+}
+
+/// Whether an event only says how far a task came.
+fn on_the_way(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::TaskStart { .. }
+            | Event::TaskSpawned { .. }
+            | Event::TaskEnded { .. }
+            | Event::TaskGate { .. }
+            | Event::TaskPhase { .. }
+            | Event::TaskPassed { .. }
+    )
 }
 
 /// The root of a task's own tree, if it works in one.

@@ -27,6 +27,8 @@ pub struct Journal {
     path: PathBuf,
     run: String,
     seq: u64,
+    /// The number of the last record that waits in `line`.
+    next: u64,
     /// Bytes of whole records. What stands behind is of a write that failed.
     len: u64,
     line: Vec<u8>,
@@ -84,6 +86,7 @@ impl Journal {
             path: path.to_path_buf(),
             run: run.to_owned(),
             seq,
+            next: seq,
             len,
             line: Vec::new(),
             syncs: 0,
@@ -107,32 +110,49 @@ impl Journal {
         events: impl IntoIterator<Item = &'a Event>,
         time: &str,
     ) -> Result<u64, PathError> {
-        self.line.clear();
-        let mut seq = self.seq;
+        self.enqueue(events, time)?;
+        self.flush()
+    }
+
+    /// Appends events that are written with what comes next, at the latest by [`flush`](Self::flush).
+    pub fn enqueue<'a>(&mut self, events: impl IntoIterator<Item = &'a Event>, time: &str) -> Result<(), PathError> {
         for event in events.into_iter().filter(|event| event.durable()) {
-            seq += 1;
-            let record = Record { schema: SCHEMA, seq, time, run: &self.run, event };
+            self.next += 1;
+            let record = Record { schema: SCHEMA, seq: self.next, time, run: &self.run, event };
             write_line(&mut self.line, &record).context("write", &self.path)?;
         }
-        if seq == self.seq {
-            return Ok(seq);
+        Ok(())
+    }
+
+    /// Writes what waits, with one write, and returns the number of the last. All of it is in the journal afterwards, or,
+    /// should this fail, nothing.
+    pub fn flush(&mut self) -> Result<u64, PathError> {
+        if self.line.is_empty() {
+            return Ok(self.seq);
         }
+        let written = self.write();
+        if written.is_ok() {
+            (self.len, self.seq) = (self.len + self.line.len() as u64, self.next);
+        }
+        self.next = self.seq;
+        self.line.clear();
+        written.map(|()| self.seq)
+    }
+
+    fn write(&mut self) -> Result<(), PathError> {
         if self.torn {
             self.file.set_len(self.len).context("cut a half-written record off", &self.path)?;
             self.torn = false;
         }
-        if let Err(error) = self.file.write_all(&self.line) {
-            self.torn = self.file.set_len(self.len).is_err();
-            return Err(error).context("write", &self.path);
-        }
-        self.len += self.line.len() as u64;
-        self.seq = seq;
-        Ok(seq)
+        let written = self.file.write_all(&self.line);
+        self.torn = written.is_err() && self.file.set_len(self.len).is_err();
+        written.context("write", &self.path)
     }
 
     /// What was appended so far survives a power cut when this returns. Nothing is done where nothing is new: whoever
     /// needs it calls it, once for all the events that came together.
     pub fn sync(&mut self) -> Result<(), PathError> {
+        self.flush()?;
         if self.lost {
             // The kernel has dropped the pages and would say that all is well.
             return Err(io::Error::other("an earlier sync failed")).context("sync", &self.path);
