@@ -59,6 +59,17 @@ fn slots_are_removed_with_all_that_is_theirs_and_made_again_when_needed() {
 #[test]
 fn work_in_a_slot_stays_until_it_is_saved() {
     let world = ran();
+    work_stays(&world);
+}
+
+#[test]
+fn without_a_journal_commits_in_a_slot_are_work_too() {
+    let world = ran();
+    std::fs::remove_dir_all(world.env.path(".spec/runs")).expect("the journals");
+    work_stays(&world);
+}
+
+fn work_stays(world: &World) {
     world.env.write(".spec/slots/slot-1/late.txt", "somebody's work\n");
     // Committed there: the slot looks clean to git.
     let slot = world.env.path(".spec/slots/slot-2");
@@ -76,10 +87,10 @@ fn work_in_a_slot_stays_until_it_is_saved() {
             assert!(output.stdout.lines().any(|line| line.starts_with("left ") && line.contains(slot)), "{output}");
         }
     }
-    assert_eq!(trees(&world), 3, "only the third went");
+    assert_eq!(trees(world), 3, "only the third went");
     assert_eq!(world.env.read(".spec/slots/slot-1/late.txt"), "somebody's work\n");
     let output = world.env.spec(["gc", "--save", "--format", "json"]).json();
-    assert_eq!((trees(&world), output["schema"].as_str()), (1, Some("spec.gc/1")), "{output}");
+    assert_eq!((trees(world), output["schema"].as_str()), (1, Some("spec.gc/1")), "{output}");
     for (at, file) in [(0, "late.txt"), (1, "own.txt")] {
         let name = output["slots"][at]["saved"].as_str().unwrap_or_else(|| panic!("{output}"));
         assert!(world.env.git(["show", "--name-only", "--format=", name]).contains(file), "{output}");

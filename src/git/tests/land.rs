@@ -300,6 +300,7 @@ fn what_is_left_in_a_slot_is_found_and_put_into_another() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a folder of the test's own is moved away")]
 fn submodules_come_from_the_user_s_copies_and_commits_in_them_go_back() {
     each(|fixture| {
         let library = fixture.temp.path().join("library");
