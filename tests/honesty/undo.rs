@@ -80,6 +80,9 @@ fn every_step_can_be_undone_and_what_a_person_committed_since_stays() {
     assert_eq!(output.code, 0, "{output}");
     assert_eq!(ticked(&world), [true, false, false, false]);
     assert_eq!(world.env.read("a.txt"), "1\n2\n3\n4\n5\n6\nseven\n");
+    let state = world.state_when(|_| true);
+    assert_eq!((&state["phase"], &state["taskIndex"]), (&"execution".into(), &1.into()), "{state}");
+    assert_eq!(state["parallelGroup"]["taskIndices"], serde_json::json!([1, 2]));
     assert!(world.list().starts_with("# My tasks") && world.env.path("note.txt").exists());
     for gone in ["b.txt", "c.txt", "d.txt"] {
         assert!(!world.env.path(gone).exists(), "{gone}");

@@ -1,6 +1,6 @@
 //! `spec undo`: takes back what a run landed, or what it landed from one step on, with one new commit. History stays as
 //! it is, what others committed since stays, and the boxes of the tasks are opened again, so that the next run does them
-//! anew. What was learned stays in the progress file.
+//! anew; the state file follows. What was learned stays in the progress file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,15 @@ use crate::cli::args::UndoArgs;
 use crate::cli::{Error, Kind, exit, output};
 use crate::document::{self, Document};
 use crate::git::{Change, Clash, CommitRequest, Committer, FileEdit, Oid, RunCommit};
+use crate::plan;
 use crate::report::text::{clean, count, short, short_run};
+use crate::runtime::clock;
 use crate::store::event::Event;
 use crate::store::fs::{self, Outcome};
 use crate::store::history::{self, HistoryError};
 use crate::store::journal;
 use crate::store::recovery::{self, Phase};
+use crate::store::state::{self, Numbering, Projection, Standing, StateFile};
 
 /// How often a list that somebody writes to is read anew.
 const TRIES: usize = 100;
@@ -66,6 +69,7 @@ pub fn run(args: &UndoArgs) -> Result<u8, Error> {
             Some(id)
         }
     };
+    follow_state(&spec, &run)?;
     let done = match commit {
         Some(commit) => format!("taken back with commit {}", short(commit.as_str())),
         None => "nothing of it was left in the tree: no commit was needed".to_owned(),
@@ -314,6 +318,45 @@ fn open_boxes(spec: &Spec, opened: &Opened) -> Result<Option<Edited>, Error> {
         }
     }
     Err(Error::failed(format_args!("{}: it is written to all the time", spec.list.display())))
+}
+
+/// The state file, where it is about this list, says the same as the boxes.
+fn follow_state(spec: &Spec, run: &str) -> Result<(), Error> {
+    let (Some(old), None) = state::load(&spec.paths).map_err(Error::failed)? else { return Ok(()) };
+    let bytes = fs::read_if_exists(spec.paths.list()).map_err(Error::failed)?.unwrap_or_default();
+    let (doc, _) = document::parse(bytes, &spec.paths.list().to_string_lossy());
+    let (plan, _) = plan::build(&doc, &plan::Options::default());
+    let standing = |index: usize| if doc.items[index].checked { Standing::Done } else { Standing::Open };
+    let work = (0..doc.items.len()).filter(|index| doc.is_work(*index, false, false));
+    let tasks: Vec<(usize, Standing)> = work.map(|index| (index, standing(index))).collect();
+    let groups: Vec<Vec<usize>> = plan.groups.iter().map(|group| group.tasks.clone()).collect();
+    let numbering = if spec.paths.is_ralph() {
+        Numbering::of_ralph(&doc.source, doc.items.iter().map(|item| item.line))
+    } else {
+        Numbering::by_index(doc.items.len())
+    };
+    let unknown = || state::Run {
+        id: run.to_owned(),
+        pid: std::process::id(),
+        session_id: None,
+        started_at: clock::timestamp(),
+        approval_before: None,
+    };
+    let new = state::project(&Projection {
+        name: &old.name,
+        base_path: &old.base_path,
+        tasks_file: &spec.paths.list_name(),
+        numbering: &numbering,
+        tasks: &tasks,
+        groups: &groups,
+        at: None,
+        attempt: 0,
+        max_attempts: old.max_task_iterations,
+        attempts_made: old.global_iteration,
+        run: old.run.clone().unwrap_or_else(unknown),
+    });
+    let (mut file, _) = StateFile::take(&spec.paths).map_err(Error::failed)?;
+    file.finish(&new).map_err(Error::failed)
 }
 
 /// Puts the ticks back, unless somebody has changed the list since.
