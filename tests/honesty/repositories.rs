@@ -76,3 +76,79 @@ fn what_lands_is_what_a_filter_makes_of_it_and_the_tree_keeps_what_it_had() {
         assert_eq!(landed("1.2", "b.txt"), "new");
     }
 }
+
+/// Whatever a file can be: links, modes, bytes, names, folders that become files and back, renames on both sides.
+const ANYTHING: &str = "\
+# Tasks
+
+- [ ] 1.1 [P] Links and modes
+  - **Do**: ln -s keep.txt link; printf '#!/bin/sh\\n' > run.sh; chmod +x run.sh; chmod +x keep.txt
+- [ ] 1.2 [P] Bytes and names
+  - **Do**: printf 'a\\0b\\r\\n' > bytes; mkdir 'a b'; echo x > 'a b/\"q\".txt'; echo x > \"$(printf 'no\\tutf8\\377')\"; echo x > Case; echo y > case
+- [ ] 1.3 [P] A folder becomes a file
+  - **Do**: rm -r folder; echo now a file > folder
+- [ ] 1.4 [P] A file becomes a folder
+  - **Do**: rm single; mkdir single; echo inside > single/inside
+- [ ] 1.5 [P] Renames
+  - **Do**: mkdir moved; git mv lines moved/lines
+- [ ] 1.6 [P] Edits what another renames
+  - **Do**: sed -i 's/^line 40$/line forty/' lines
+";
+
+fn anything(world: &World) {
+    let output = world.run(["-j", "3"]);
+    assert_eq!(output.code, 0, "{output}");
+    assert_eq!(world.env.git(["status", "--porcelain"]), "", "{output}");
+    let kinds = world.env.git(["ls-tree", "HEAD", "link", "run.sh", "keep.txt", "folder", "single"]);
+    let modes: Vec<&str> = kinds.lines().map(|line| line.split(' ').next().unwrap_or_default()).collect();
+    assert_eq!(modes, ["100644", "100755", "120000", "100755", "040000"], "{kinds}");
+    assert_eq!(world.env.read("bytes"), "a\0b\r\n");
+    assert_eq!((world.env.read("Case"), world.env.read("case")), ("x\n".into(), "y\n".into()));
+    assert_eq!(world.env.read("a b/\"q\".txt"), "x\n");
+    assert_eq!(world.env.read("single/inside"), "inside\n");
+    assert!(world.env.read("moved/lines").contains("line forty\n"), "the edit follows the rename");
+    assert!(!world.env.path("lines").exists());
+    let listed = world.env.git(["ls-files"]);
+    assert!(listed.contains("no\\tutf8\\377"), "{listed}");
+    // What is on disk is what was committed, links and modes too.
+    assert_eq!(world.env.git(["diff", "HEAD", "--stat"]), "");
+    assert_eq!(std::fs::read_link(world.env.path("link")).expect("a link"), std::path::Path::new("keep.txt"));
+}
+
+fn with_anything() -> World {
+    let world = World::without_git(ANYTHING);
+    world.env.write(".progress.md", "# Progress\n");
+    world.env.write("keep.txt", "kept\n");
+    world.env.write("folder/one", "1\n");
+    world.env.write("folder/two", "2\n");
+    world.env.write("single", "s\n");
+    world.env.write("lines", (0..80).map(|at| format!("line {at}\n")).collect::<String>());
+    world
+}
+
+#[test]
+fn whatever_a_file_can_be_lands_from_a_tree_of_its_own() {
+    let world = with_anything();
+    world.env.git(["init", "-q"]);
+    world.commit("begin");
+    anything(&world);
+}
+
+#[test]
+fn a_linked_tree_of_a_bare_repository_is_worked_in() {
+    let world = with_anything();
+    let bare = world.env.path("../home/bare.git");
+    let bare = bare.to_str().expect("a path");
+    world.env.git(["init", "-q"]);
+    world.commit("begin");
+    world.env.git(["clone", "-q", "--bare", ".", bare]);
+    // The folder of the list becomes a linked tree of it.
+    std::fs::remove_dir_all(world.env.path(".git")).expect("no repository any more");
+    world.env.git(["-C", bare, "worktree", "add", "-q", "-f", "--no-checkout", "-B", "work", "../linked", "HEAD"]);
+    let link = std::fs::read_to_string(world.env.path("../home/linked/.git")).expect("a link");
+    world.env.write(".git", link);
+    world.env.git(["-C", bare, "worktree", "repair", world.env.path(".").to_str().expect("a path")]);
+    world.env.git(["reset", "-q"]);
+    anything(&world);
+    assert_eq!(world.env.git(["rev-parse", "--abbrev-ref", "HEAD"]), "work");
+}
