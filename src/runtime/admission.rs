@@ -2,7 +2,7 @@
 //! second while some wait; the engine is told a ceiling ([`Event::Ceiling`](crate::engine::Event::Ceiling)) and never
 //! holds the only task back.
 //!
-//! [`room`] decides and is pure. What it is told is measured by [`Probe`]: memory that is available (the machine's, or
+//! [`room`] decides and is pure. What it is told is measured by `Probe`: memory that is available (the machine's, or
 //! what the cgroups around us leave), pressure stall information where the kernel has it and the load where it has not,
 //! our open files, the space on the disks of the working trees. `docs/limits.md` says what that is worth.
 

@@ -2,7 +2,7 @@
 //! what people read comes from [`timestamp`].
 //!
 //! While a person has the whole program stopped (Ctrl-Z) this clock stands still: nothing that was stopped runs into a
-//! limit. Timers do not know that; who waits for an instant of this clock waits by [`sleep_until`] or [`timer`].
+//! limit. Timers do not know that; who waits for an instant of this clock waits by `sleep_until` or `timer`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What a try uses up, held to its [`Quota`]: [`process`](super::process) looks five times a second while one is set, and
 //! counts output as it reads it. Processor time and open files are also limited by the kernel, process by process, through
-//! `spec __exec` ([`wrap`], [`exec`]). `docs/limits.md` says what can be outrun.
+//! `spec __exec` (`wrap`, `exec`). `docs/limits.md` says what can be outrun.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;

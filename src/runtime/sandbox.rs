@@ -3,7 +3,7 @@
 //! out for `spec` or for a person; a linked tree keeps what a commit in it needs. `.spec`, where a run keeps its journal, is
 //! read-only too.
 //!
-//! It is bubblewrap, where that works when it is tried ([`Sandbox::choose`]). Where it does not, and a sandbox is not
+//! It is bubblewrap, where that works when it is tried (`Sandbox::choose`). Where it does not, and a sandbox is not
 //! required, it is Landlock, which keeps what is outside the tree but knows no exceptions inside: the program takes it upon
 //! itself between the task and its command ([`exec`]). `docs/limits.md` says what each keeps out and what it does not.
 
