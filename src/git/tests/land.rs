@@ -1,7 +1,5 @@
 //! Slots and the landing of what was made in them.
 
-#![expect(clippy::disallowed_methods, reason = "a test does to a tree what any program does")]
-
 use super::*;
 
 /// What a task did in a slot, ready to land.
