@@ -4,6 +4,9 @@ use std::io::{self, Write as _};
 
 use super::Error;
 
+/// How much JSON is written at once.
+const BUFFER: usize = 64 * 1024;
+
 /// Writes text to standard output, without its colours where they are not wanted. A reader that went away (`spec tasks |
 /// head`) is no error.
 pub fn print(text: &str) -> Result<(), Error> {
@@ -27,10 +30,10 @@ fn told(written: io::Result<()>) -> Result<bool, Error> {
 
 /// Writes a value as indented JSON and a line end.
 pub fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
-    match serde_json::to_string_pretty(value) {
-        Ok(text) => print(&(text + "\n")),
-        Err(error) => Err(Error::failed(format_args!("cannot write JSON: {error}"))),
-    }
+    // JSON has no colours that would have to be taken out.
+    let mut out = io::BufWriter::with_capacity(BUFFER, io::stdout().lock());
+    let written = serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from);
+    told(written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush())).map(|_| ())
 }
 
 /// How many columns to write for: `COLUMNS`, else those of the terminal, else none too many (a file or a pipe).

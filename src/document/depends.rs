@@ -350,8 +350,8 @@ fn section_labels(scan: &Scan<'_>, items: &[Item], headings: &[Heading]) -> Vec<
             next_item += 1;
         }
         let in_task = items.get(next_item).is_some_and(|item| item.block.start <= start);
-        let code = scan.code.partition_point(|block| block.range.end <= start);
-        let in_code = scan.code.get(code).is_some_and(|block| block.range.start <= at);
+        let code = scan.found.code.partition_point(|block| block.range.end <= start);
+        let in_code = scan.found.code.get(code).is_some_and(|block| block.range.start <= at);
         let Some(mut heading) = headings.partition_point(|heading| heading.start <= start).checked_sub(1) else {
             continue;
         };

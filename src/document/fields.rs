@@ -142,8 +142,8 @@ struct Lines<'a, 's> {
 impl<'a, 's> Lines<'a, 's> {
     fn new(scan: &'a Scan<'s>, range: Range<usize>) -> Self {
         let line = scan.line_of(range.start);
-        let code = scan.code.partition_point(|block| block.range.end <= range.start);
-        let html = scan.html.partition_point(|block| block.end <= range.start);
+        let code = scan.found.code.partition_point(|block| block.range.end <= range.start);
+        let html = scan.found.html.partition_point(|block| block.end <= range.start);
         Self { scan, range, line, code, html }
     }
 }
@@ -162,17 +162,17 @@ impl<'a> Iterator for Lines<'a, '_> {
         let line = &self.scan.text[start..end];
         let text = line.trim();
         let first = start + line.len() - line.trim_start().len();
-        while self.scan.code.get(self.code).is_some_and(|block| block.range.end <= start) {
+        while self.scan.found.code.get(self.code).is_some_and(|block| block.range.end <= start) {
             self.code += 1;
         }
-        while self.scan.html.get(self.html).is_some_and(|block| block.end <= start) {
+        while self.scan.found.html.get(self.html).is_some_and(|block| block.end <= start) {
             self.html += 1;
         }
         // A block begins behind the indentation of its first line, or behind a bullet, where it is no line of its own.
-        if self.scan.code.get(self.code).is_some_and(|block| block.range.start <= first) {
+        if self.scan.found.code.get(self.code).is_some_and(|block| block.range.start <= first) {
             return Some(Line::Code(end));
         }
-        if text.is_empty() || self.scan.html.get(self.html).is_some_and(|block| block.start <= first) {
+        if text.is_empty() || self.scan.found.html.get(self.html).is_some_and(|block| block.start <= first) {
             return Some(Line::Blank);
         }
         let column = line[..first - start].chars().fold(0, |at, c| if c == '\t' { at / 4 * 4 + 4 } else { at + 1 });
@@ -203,12 +203,12 @@ pub(super) fn interpret(scan: &Scan<'_>, fields: &mut Fields, diagnostics: &mut 
                 }
             }
             "Verify" if !is_none(value) => {
-                let found = commands::read(&scan.text, &field.value, &scan.code);
+                let found = commands::read(&scan.text, &field.value, &scan.found.code);
                 fields.verify_prose |= found.is_empty();
                 fields.verify.extend(found);
             }
             "Run" if !is_none(value) => {
-                let found = commands::read(&scan.text, &field.value, &scan.code);
+                let found = commands::read(&scan.text, &field.value, &scan.found.code);
                 if found.is_empty() {
                     diagnostics.push(Diagnostic {
                         severity: Severity::Warning,

@@ -24,6 +24,7 @@ pub fn parse(source: impl Into<Arc<[u8]>>, path_hint: &str) -> (Document, Vec<Di
     }
     let tasks: HashSet<usize> = raw.iter().filter(|_| from_headings).map(|raw| raw.marker).collect();
     let headings: Vec<Heading> = scan
+        .found
         .headings
         .iter()
         .filter(|heading| !tasks.contains(&heading.range.start))
@@ -61,10 +62,10 @@ struct Raw {
 
 /// The checkbox items among the list items with brackets.
 fn boxes(scan: &Scan<'_>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Raw> {
-    let mut raw: Vec<Raw> = Vec::with_capacity(scan.items.len());
+    let mut raw: Vec<Raw> = Vec::with_capacity(scan.found.items.len());
     // Where each of the first layer's items went.
-    let mut places: Vec<Option<usize>> = Vec::with_capacity(scan.items.len());
-    for item in &scan.items {
+    let mut places: Vec<Option<usize>> = Vec::with_capacity(scan.found.items.len());
+    for item in &scan.found.items {
         let outer = item.outer.and_then(|outer| places[outer]);
         let taken = read_box(scan, item, outer, diagnostics);
         places.push(if taken.is_some() { Some(raw.len()) } else { outer });
@@ -154,7 +155,7 @@ fn read_box(scan: &Scan<'_>, item: &BoxItem, outer: Option<usize>, diagnostics: 
 /// In a list without one checkbox: headings that read like tasks.
 fn heading_tasks(scan: &Scan<'_>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Raw> {
     let mut found: Vec<(usize, u8, Raw)> = Vec::new();
-    for (number, heading) in scan.headings.iter().enumerate() {
+    for (number, heading) in scan.found.headings.iter().enumerate() {
         let source = &scan.text[heading.range.clone()];
         let hashes = source.bytes().take_while(|&byte| byte == b'#').count();
         if !(2..=6).contains(&hashes) {
@@ -209,10 +210,10 @@ fn heading_tasks(scan: &Scan<'_>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Raw>
     let mut raw: Vec<Raw> = Vec::with_capacity(found.len());
     let mut open: Vec<(u8, usize)> = Vec::new();
     // Each heading's section ends at the next one that is not below it.
-    let mut ends = vec![scan.text.len(); scan.headings.len()];
+    let mut ends = vec![scan.text.len(); scan.found.headings.len()];
     let mut sections: Vec<usize> = Vec::new();
-    for (number, heading) in scan.headings.iter().enumerate() {
-        while let Some(&last) = sections.last().filter(|&&last| scan.headings[last].level >= heading.level) {
+    for (number, heading) in scan.found.headings.iter().enumerate() {
+        while let Some(&last) = sections.last().filter(|&&last| scan.found.headings[last].level >= heading.level) {
             ends[last] = heading.range.start;
             sections.pop();
         }
@@ -259,12 +260,12 @@ fn extend_blocks(scan: &Scan<'_>, raw: &mut [Raw]) {
         }
         let end = raw[index].block.end;
         let next = raw[index + 1..].partition_point(|other| other.block.start < end) + index + 1;
-        let heading = scan.headings.partition_point(|heading| heading.range.start < end);
-        let rule = scan.breaks.partition_point(|&at| at < end);
+        let heading = scan.found.headings.partition_point(|heading| heading.range.start < end);
+        let rule = scan.found.breaks.partition_point(|&at| at < end);
         let limit = [
             raw.get(next).map(|raw| raw.block.start),
-            scan.headings.get(heading).map(|heading| heading.range.start),
-            scan.breaks.get(rule).copied(),
+            scan.found.headings.get(heading).map(|heading| heading.range.start),
+            scan.found.breaks.get(rule).copied(),
         ];
         let limit = limit.into_iter().flatten().min().unwrap_or(scan.text.len());
         let between = &scan.text[end.min(limit)..limit];
@@ -296,7 +297,7 @@ fn items(
         while headings.get(heading).is_some_and(|heading| heading.start < raw_item.marker) {
             heading += 1;
         }
-        while scan.breaks.get(rule).is_some_and(|&at| at < raw_item.marker) {
+        while scan.found.breaks.get(rule).is_some_and(|&at| at < raw_item.marker) {
             rule += 1;
         }
         let text = &scan.text[raw_item.text.clone()];
@@ -498,7 +499,7 @@ fn describe(scan: &Scan<'_>, items: &[Item], diagnostics: &mut Vec<Diagnostic>) 
             ));
         }
     }
-    for &at in &scan.without_bullet {
+    for &at in &scan.found.without_bullet {
         let line = scan.line_of(at);
         diagnostics.push(Diagnostic {
             severity: Severity::Warning,
@@ -567,7 +568,7 @@ fn describe_commands(scan: &Scan<'_>, items: &[Item], diagnostics: &mut Vec<Diag
 
 /// Boxes in code and HTML blocks: one word for each block.
 fn hidden_boxes(scan: &Scan<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let code = scan.code.iter().map(|block| {
+    let code = scan.found.code.iter().map(|block| {
         let message = if block.language == Language::Indented {
             "a box in an indented code block is text, no task"
         } else {
@@ -576,6 +577,7 @@ fn hidden_boxes(scan: &Scan<'_>, diagnostics: &mut Vec<Diagnostic>) {
         (&block.range, codes::CHECKBOX_IN_CODE, message)
     });
     let html = scan
+        .found
         .html
         .iter()
         .map(|range| (range, codes::CHECKBOX_IN_COMMENT, "a box in an HTML block or comment is text, no task"));

@@ -6,6 +6,10 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::ops::Range;
 
+/// A source is walked in pieces of at least this size, so that the tree that is made of each stays in the caches and all
+/// processors take part.
+const PIECE: usize = 128 * 1024;
+
 /// What the first layer found.
 pub(super) struct Scan<'a> {
     /// The source as text, byte for byte as long: what is not UTF-8 stands as `?`.
@@ -18,6 +22,12 @@ pub(super) struct Scan<'a> {
     last_line: Cell<usize>,
     /// The YAML block at the beginning, without its fences; empty where there is none.
     pub front_matter: Range<usize>,
+    pub found: Found,
+}
+
+/// What stands in the source, or in a piece of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
     /// List items with something like a box, in document order.
     pub items: Vec<BoxItem>,
     /// Headings outside lists and quotes.
@@ -30,15 +40,18 @@ pub(super) struct Scan<'a> {
     pub html: Vec<Range<usize>>,
     /// Paragraphs that begin with a box but stand in no list.
     pub without_bullet: Vec<usize>,
+    /// The last thing in it is a list.
+    ends_in_list: bool,
 }
 
 /// A list item that begins with brackets around one character.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct BoxItem {
     /// Offset of the list marker.
     pub marker: usize,
     /// How many list items enclose it.
     pub depth: usize,
-    /// The enclosing one of [`Scan::items`], if any.
+    /// The enclosing one of [`Found::items`], if any.
     pub outer: Option<usize>,
     /// The whole item as Markdown has it.
     pub range: Range<usize>,
@@ -64,12 +77,14 @@ pub(super) enum Shape {
 }
 
 /// A heading's level and bytes.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct HeadingAt {
     pub level: u8,
     pub range: Range<usize>,
 }
 
 /// A code block.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Code {
     pub range: Range<usize>,
     pub language: Language,
@@ -99,12 +114,7 @@ pub(super) fn scan(source: &[u8]) -> Scan<'_> {
         line_starts,
         last_line: Cell::new(0),
         front_matter: 0..0,
-        items: Vec::new(),
-        headings: Vec::new(),
-        breaks: Vec::new(),
-        code: Vec::new(),
-        html: Vec::new(),
-        without_bullet: Vec::new(),
+        found: Found::default(),
         text: Cow::Borrowed(""),
     };
     let begin = if source.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
@@ -115,9 +125,69 @@ pub(super) fn scan(source: &[u8]) -> Scan<'_> {
         }
         None => begin,
     };
-    walk(&text, body, &mut scan);
+    scan.found = read(&text, body, PIECE);
     scan.text = text;
     scan
+}
+
+/// Reads a text from `body` on, in pieces of at least `least` bytes. Where a piece turns out not to be one by itself, all
+/// is read in one go.
+fn read(text: &str, body: usize, least: usize) -> Found {
+    let pieces = pieces(text, body, least);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pieces.len());
+    let each = |pieces: &[Range<usize>]| pieces.iter().map(|piece| walk(text, piece.clone())).collect::<Vec<_>>();
+    let found: Vec<Found> = if threads == 1 {
+        each(&pieces)
+    } else {
+        std::thread::scope(|scope| {
+            let share = pieces.chunks(pieces.len().div_ceil(threads));
+            let threads: Vec<_> = share.map(|pieces| scope.spawn(move || each(pieces))).collect();
+            // What panics in a thread panics here.
+            let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<Found>>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().flat_map(join).collect()
+        })
+    };
+    if found.iter().rev().skip(1).any(|piece| !piece.ends_in_list) {
+        return walk(text, body..text.len());
+    }
+    found.into_iter().reduce(Found::followed_by).unwrap_or_default()
+}
+
+/// Cuts a text before list items with a bullet at the beginning of a line and a bracket behind it, behind a line that
+/// looks like a part of a list, too. If the text before such a cut does end in a list then all that is open there ends
+/// with that item, and nothing of it reaches over the cut.
+fn pieces(text: &str, body: usize, least: usize) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut pieces = Vec::with_capacity(text.len() / least + 1);
+    let mut start = body;
+    let mut line = body;
+    for end in memchr::memchr_iter(b'\n', &bytes[body..]).map(|at| body + at + 1) {
+        let is_item = matches!(&bytes[end..], [b'-' | b'*' | b'+', b' ', b'[', ..]);
+        if is_item && end - start >= least && matches!(bytes[line], b' ' | b'-' | b'*' | b'+') {
+            pieces.push(start..end);
+            start = end;
+        }
+        line = end;
+    }
+    pieces.push(start..text.len());
+    pieces
+}
+
+impl Found {
+    /// Puts what stands behind it into it.
+    fn followed_by(mut self, next: Self) -> Self {
+        let before = self.items.len();
+        let items = next.items.into_iter();
+        self.items.extend(items.map(|item| BoxItem { outer: item.outer.map(|outer| outer + before), ..item }));
+        self.headings.extend(next.headings);
+        self.breaks.extend(next.breaks);
+        self.code.extend(next.code);
+        self.html.extend(next.html);
+        self.without_bullet.extend(next.without_bullet);
+        Self { ends_in_list: next.ends_in_list, ..self }
+    }
 }
 
 /// The source as text of the same length.
@@ -203,7 +273,9 @@ struct Open {
     found: Option<usize>,
 }
 
-fn walk(text: &str, body: usize, scan: &mut Scan<'_>) {
+/// Reads a piece of a text as a text of its own; offsets are those of the whole.
+fn walk(text: &str, piece: Range<usize>) -> Found {
+    let mut scan = Found::default();
     let options = Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES;
     let mut open: Vec<Open> = Vec::new();
     let mut quotes = 0_usize;
@@ -211,20 +283,21 @@ fn walk(text: &str, body: usize, scan: &mut Scan<'_>) {
     let mut fresh = false;
     // A box at the end of its line is one only if its paragraph goes on.
     let mut at_line_end: Option<usize> = None;
-    for (event, range) in Parser::new_ext(&text[body..], options).into_offset_iter() {
-        let range = range.start + body..range.end + body;
+    for (event, range) in Parser::new_ext(&text[piece.clone()], options).into_offset_iter() {
+        let range = range.start + piece.start..range.end + piece.start;
         if fresh && begins_with_text(&event) {
             match shape(text.as_bytes(), range.start) {
-                Some(Found::Box(shape)) => found(scan, &mut open, range.start, shape),
-                Some(Found::AtLineEnd) => at_line_end = Some(range.start),
+                Some(Begins::Box(shape)) => found(&mut scan, &mut open, range.start, shape),
+                Some(Begins::AtLineEnd) => at_line_end = Some(range.start),
                 None => {}
             }
         }
         fresh = false;
+        scan.ends_in_list = matches!(event, Event::End(TagEnd::List(_)));
         match event {
             Event::SoftBreak | Event::HardBreak => {
                 if let Some(bracket) = at_line_end.take() {
-                    found(scan, &mut open, bracket, Shape::Gfm);
+                    found(&mut scan, &mut open, bracket, Shape::Gfm);
                 }
             }
             Event::Rule if open.is_empty() && quotes == 0 => scan.breaks.push(range.start),
@@ -242,7 +315,7 @@ fn walk(text: &str, body: usize, scan: &mut Scan<'_>) {
                 Tag::HtmlBlock => scan.html.push(range),
                 Tag::Paragraph if open.is_empty() && quotes == 0 => {
                     let boxed = shape(text.as_bytes(), range.start);
-                    if matches!(boxed, Some(Found::Box(Shape::Gfm))) {
+                    if matches!(boxed, Some(Begins::Box(Shape::Gfm))) {
                         scan.without_bullet.push(range.start);
                     }
                 }
@@ -257,6 +330,7 @@ fn walk(text: &str, body: usize, scan: &mut Scan<'_>) {
             _ => {}
         }
     }
+    scan
 }
 
 /// Whether an event is the text of a list item's first paragraph.
@@ -272,7 +346,7 @@ fn begins_with_text(event: &Event<'_>) -> bool {
     }
 }
 
-fn found(scan: &mut Scan<'_>, open: &mut [Open], bracket: usize, shape: Shape) {
+fn found(scan: &mut Found, open: &mut [Open], bracket: usize, shape: Shape) {
     let depth = open.len() - 1;
     let outer = open[..depth].iter().rev().find_map(|item| item.found);
     let item = &mut open[depth];
@@ -282,13 +356,13 @@ fn found(scan: &mut Scan<'_>, open: &mut [Open], bracket: usize, shape: Shape) {
 }
 
 /// What stands at the beginning of a paragraph.
-enum Found {
+enum Begins {
     Box(Shape),
     /// A box and nothing else on its line.
     AtLineEnd,
 }
 
-fn shape(source: &[u8], at: usize) -> Option<Found> {
+fn shape(source: &[u8], at: usize) -> Option<Begins> {
     let &[b'[', inside, b']', ref rest @ ..] = &source[at..] else { return None };
     if inside.is_ascii_control() && inside != b'\t' || !inside.is_ascii() {
         return None;
@@ -297,14 +371,14 @@ fn shape(source: &[u8], at: usize) -> Option<Found> {
     let starred = rest.strip_prefix(b"\\").unwrap_or(rest).strip_prefix(b"*").is_some_and(blank);
     let known = matches!(inside, b' ' | b'\t' | b'x' | b'X' | b'-' | b'~');
     Some(match inside {
-        _ if known && starred => Found::Box(Shape::Star),
+        _ if known && starred => Begins::Box(Shape::Star),
         b' ' | b'\t' | b'x' | b'X' => match rest.first() {
-            Some(b' ' | b'\t') if !rest_of_line_is_blank(rest) => Found::Box(Shape::Gfm),
-            None | Some(b' ' | b'\t' | b'\n' | b'\r') => Found::AtLineEnd,
-            Some(_) => Found::Box(Shape::NoSpace),
+            Some(b' ' | b'\t') if !rest_of_line_is_blank(rest) => Begins::Box(Shape::Gfm),
+            None | Some(b' ' | b'\t' | b'\n' | b'\r') => Begins::AtLineEnd,
+            Some(_) => Begins::Box(Shape::NoSpace),
         },
-        b'-' | b'~' if blank(rest) && !rest_of_line_is_blank(rest) => Found::Box(Shape::State),
-        _ if blank(rest) => Found::Box(Shape::Unknown),
+        b'-' | b'~' if blank(rest) && !rest_of_line_is_blank(rest) => Begins::Box(Shape::State),
+        _ if blank(rest) => Begins::Box(Shape::Unknown),
         _ => return None,
     })
 }
@@ -320,5 +394,80 @@ fn language(kind: &CodeBlockKind<'_>) -> Language {
         "sh" | "bash" | "shell" => Language::Shell,
         "console" => Language::Console,
         _ => Language::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Lines that open, close, interrupt and look like each other.
+    const LINES: &[&str] = &[
+        "- [ ] a",
+        "- [x] b",
+        "* [ ] c",
+        "+ [-] d",
+        "- [x]",
+        "- [ ]",
+        "-",
+        "- e",
+        "1. [ ] f",
+        "  - [ ] g",
+        "    - [ ] h",
+        "   * [x] i",
+        "  text",
+        "text",
+        "",
+        "",
+        "```",
+        "~~~",
+        "  ```",
+        "    ```",
+        "- ```",
+        "> ```",
+        "<!-- x",
+        "-->",
+        "<div>",
+        "  <pre>",
+        "</pre>",
+        "    code",
+        "\tcode",
+        "> q",
+        "> - [ ] r",
+        "- > s",
+        "# H",
+        "===",
+        "---",
+        "[x]: /url",
+        "[x]",
+        "[ ] t",
+        "[^1]: n",
+        "    more",
+        "| a | b |",
+        "|---|---|",
+        "- [ ] | a |",
+        "- # h",
+        "* * *",
+        "- [x]: /url",
+        "- [ ] `a",
+        "b` c",
+    ];
+
+    proptest! {
+        #[test]
+        fn a_text_in_pieces_is_the_same_text(lines in prop::collection::vec(prop::sample::select(LINES), 0..14)) {
+            let text = lines.join("\n");
+            prop_assert_eq!(read(&text, 0, 1), walk(&text, 0..text.len()), "{}", text);
+        }
+    }
+
+    #[test]
+    fn a_list_is_cut_between_its_tasks_and_only_there() {
+        let text = "# H\n- [ ] a\n  - [ ] b\n- [x] c\n  ```\n- [ ] d\n\n- [ ] e\n";
+        let cut: Vec<&str> = pieces(text, 0, 1).into_iter().map(|piece| &text[piece]).collect();
+        assert_eq!(cut, ["# H\n- [ ] a\n  - [ ] b\n", "- [x] c\n  ```\n", "- [ ] d\n\n- [ ] e\n"]);
+        let fence = "- [ ] a\n```\n- [ ] b\n- [ ] c\n```\n- [ ] d\n";
+        assert_eq!(read(fence, 0, 1).items.len(), 2);
     }
 }

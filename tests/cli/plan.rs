@@ -156,30 +156,11 @@ fn reasons_and_conflicts_for_people() {
 #[test]
 fn in_forty_columns() {
     let env = TestEnv::with_list(WIDE);
-    assert_snapshot!(env.output(env.spec_command(["plan"]).env("COLUMNS", "40")), @r#"
-    tasks.md: 5 tasks left
-    mode groups, at most 3 at once
-
-    step 1, 3 tasks in parallel
-      T001  Write the "CSV" writer with all…
-      T002  速度制限を実装する
-            after T001: both touch src/a.rs
-      T003  Migrate
-            after T002: both use port 8080
-
-    step 2
-      T004  Quality checkpoint
-
-    step 3
-      T005  Ship it
-            after T001: depends on T001
-            after T003: depends on T003
-
-    2 conflicts foreseen: 3 tasks take turns
-    longest chain: 5 tasks
-      T001 -> T002 -> T003 -> T004 -> T005
-    bound: 5 task lengths, max(5, 5 / 3)
-    "#);
+    let wide = env.spec(["plan"]).stdout;
+    let narrow = env.output(env.spec_command(["plan"]).env("COLUMNS", "40")).stdout;
+    assert_eq!(narrow.lines().count(), wide.lines().count(), "{narrow}");
+    let cut: Vec<&str> = narrow.lines().filter(|line| !wide.lines().any(|whole| whole == *line)).collect();
+    assert_eq!(cut, ["  T001  Write the \"CSV\" writer with all…"], "the rest is short enough");
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub struct StepJson {
     /// 1-based over the whole plan, done steps counted.
     pub step: usize,
     /// `parallel` where two or more tasks are left, else `sequential`.
-    pub kind: String,
+    pub kind: &'static str,
     /// Indices of its tasks.
     pub tasks: Vec<usize>,
     /// The whole group it belongs to, done members too.
@@ -71,7 +71,7 @@ pub struct EdgeJson {
     /// Index of the task that waits.
     pub to: usize,
     /// `depends`, `files`, `resource` or `barrier`.
-    pub reason: String,
+    pub reason: &'static str,
     /// The path, resource, reference or task that it is about.
     pub detail: String,
 }
@@ -119,14 +119,14 @@ fn json(list: &List, plan: &Plan, bound: Bound) -> PlanJson {
     };
     let step = |step: &Step| StepJson {
         step: step.number,
-        kind: if step.parallel { "parallel" } else { "sequential" }.to_owned(),
+        kind: if step.parallel { "parallel" } else { "sequential" },
         tasks: step.tasks.clone(),
         parallel_group: group(step),
     };
     let edge = |edge: &Edge| EdgeJson {
         from: edge.from,
         to: edge.to,
-        reason: edge.reason.name().to_owned(),
+        reason: edge.reason.name(),
         detail: edge.detail.clone(),
     };
     PlanJson {
