@@ -157,15 +157,29 @@ impl Graph {
         ends.into_iter().fold(self.sleeps.iter().sum::<f64>() / at_once as f64, f64::max)
     }
 
-    /// How long it takes when the first task in the list that may start is started as soon as there is room, for free.
+    /// How long it takes when a task is started as soon as there is room, for free: the first in the list that may start,
+    /// or the one with the longest way to the end behind it, whatever is better.
     fn list_schedule(&self, at_once: usize) -> f64 {
+        let in_turn: Vec<usize> = (0..self.sleeps.len()).collect();
+        let mut ways = self.sleeps.clone();
+        for task in (0..ways.len()).rev() {
+            for need in &self.needs[task] {
+                ways[*need] = ways[*need].max(self.sleeps[*need] + ways[task]);
+            }
+        }
+        let mut longest = in_turn.clone();
+        longest.sort_by(|a, b| ways[*b].total_cmp(&ways[*a]));
+        f64::min(self.schedule(at_once, &in_turn), self.schedule(at_once, &longest))
+    }
+
+    fn schedule(&self, at_once: usize, order: &[usize]) -> f64 {
         let mut ends = vec![None; self.sleeps.len()];
         let mut now = 0.0_f64;
         while ends.contains(&None) {
             let over = |end: &Option<f64>| end.is_some_and(|end| end <= now);
             let running = ends.iter().flatten().filter(|end| **end > now).count();
             let ready = |task: &usize| ends[*task].is_none() && self.needs[*task].iter().all(|need| over(&ends[*need]));
-            match (0..ends.len()).find(ready).filter(|_| running < at_once) {
+            match order.iter().copied().find(ready).filter(|_| running < at_once) {
                 Some(task) => ends[task] = Some(now + self.sleeps[task]),
                 None => now = ends.iter().flatten().copied().filter(|end| *end > now).fold(f64::MAX, f64::min),
             }

@@ -60,6 +60,9 @@ pub struct TaskSpec {
     pub timeout: Millis,
     /// It works in a tree of its own.
     pub own_tree: bool,
+    /// How many tasks wait for it in a row: of those that may start, who holds up more goes first. 0 where the order of
+    /// the list counts.
+    pub held_up: usize,
     /// What it waits for.
     pub needs: Vec<Need>,
 }

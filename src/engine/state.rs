@@ -2,6 +2,7 @@
 //! changes (the logarithm of the number of tasks for the ordered sets), never a look at all tasks; only a new reading of
 //! the list looks at what is left as a whole.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
 
 use super::policy::Next;
@@ -108,8 +109,8 @@ pub struct RunState {
     tasks: Vec<Task>,
     stages: VecDeque<Stage>,
     active: Active,
-    /// First tries before others, then index order.
-    ready: BTreeSet<(bool, usize, Node)>,
+    /// First tries before others, then who holds up more, then index order.
+    ready: BTreeSet<(bool, Reverse<usize>, usize, Node)>,
     ended: BTreeSet<(usize, Node)>,
     passed: BTreeSet<(usize, Node)>,
     landing: VecDeque<Node>,
@@ -328,7 +329,7 @@ impl RunState {
             self.close(node, Phase::Failed, fx);
         } else {
             task.phase = Phase::Ready;
-            self.ready.insert((task.seed.tries > 0, task.spec.index, node));
+            self.ready.insert((task.seed.tries > 0, Reverse(task.spec.held_up), task.spec.index, node));
         }
     }
 
@@ -355,7 +356,7 @@ impl RunState {
 
     fn start_ready(&mut self, fx: &mut Vec<Effect>) {
         while self.may_start() && self.running < self.limit().min(self.ceiling.max(1)) {
-            let Some((_, _, node)) = self.ready.pop_first() else { return };
+            let Some((.., node)) = self.ready.pop_first() else { return };
             let now = self.now;
             let task = &mut self.tasks[node];
             task.seed.tries += 1;
@@ -794,9 +795,9 @@ impl RunState {
     }
 
     fn unqueue(&mut self, node: Node) {
-        let index = self.tasks[node].spec.index;
-        self.ready.remove(&(false, index, node));
-        self.ready.remove(&(true, index, node));
+        let TaskSpec { index, held_up, .. } = self.tasks[node].spec;
+        self.ready.remove(&(false, Reverse(held_up), index, node));
+        self.ready.remove(&(true, Reverse(held_up), index, node));
         self.ended.remove(&(index, node));
         self.timers.retain(|(_, other)| *other != node);
     }

@@ -72,6 +72,7 @@ fn world(number: u64) -> World {
                 max_attempts: 1 + dice.below(4) as u32,
                 timeout: 1000,
                 own_tree: own_trees == 1 || (own_trees == 2 && dice.one_in(2)),
+                held_up: if land_each { dice.below(3) as usize } else { 0 },
                 needs: needs.into_iter().map(|node| Need { node, blocks: dice.one_in(2) }).collect(),
             }
         })
@@ -498,6 +499,7 @@ fn exec(index: usize) -> TaskSpec {
         max_attempts: 3,
         timeout: 1000,
         own_tree: false,
+        held_up: 0,
         needs: Vec::new(),
     }
 }
@@ -820,6 +822,16 @@ fn a_short_machine_holds_starts_but_never_the_only_one() {
     assert_eq!(tell(&mut state, 3, ended(0)), ["passed 0"]);
     assert_eq!(tell(&mut state, 4, ended(1)), ["passed 1", "start 2 #1 1000"]);
     assert_eq!(state.held(), 0);
+}
+
+#[test]
+fn who_holds_up_more_goes_first_and_a_first_try_before_another() {
+    let specs = (0..3).map(|index| TaskSpec { held_up: index % 2, ..exec(index) }).collect();
+    let (mut state, told) = start(Policy { land_each: true, ..policy(1) }, specs, &[&[0, 1, 2]]);
+    assert_eq!(told[1], "start 1 #1 1000");
+    assert_eq!(tell(&mut state, 1, broke(1, Code::NoChange)), ["retry 1 no_change 0", "start 0 #1 1000"]);
+    assert_eq!(tell(&mut state, 2, broke(0, Code::NoChange)), ["retry 0 no_change 0", "start 2 #1 1000"]);
+    assert_eq!(tell(&mut state, 3, broke(2, Code::NoChange)), ["retry 2 no_change 0", "start 1 #2 1000"]);
 }
 
 #[test]

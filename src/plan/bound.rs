@@ -31,6 +31,27 @@ pub fn bound(plan: &Plan, weight: impl Fn(usize) -> f64) -> Bound {
     Bound { critical_path: chain, length, work, bound }
 }
 
+/// Of each open task, in their order, how many tasks the longest chain has that waits for it. Where there is no barrier
+/// those that hold up most are better begun first.
+#[must_use]
+pub fn waiting(plan: &Plan) -> Vec<usize> {
+    let place = |task: usize| plan.open.binary_search(&task).ok();
+    let pairs = plan.edges.iter().filter_map(|edge| Some((place(edge.from)?, place(edge.to)?)));
+    let (order, _) = topological(plan.open.len(), pairs.clone());
+    let mut rank = vec![0; plan.open.len()];
+    for (at, &task) in order.iter().enumerate() {
+        rank[task] = at;
+    }
+    let mut pairs: Vec<(usize, usize)> = pairs.collect();
+    // From the end: what comes after a task is known before it is its turn.
+    pairs.sort_unstable_by_key(|&(from, _)| std::cmp::Reverse(rank[from]));
+    let mut waiting = vec![0; plan.open.len()];
+    for (from, to) in pairs {
+        waiting[from] = waiting[from].max(waiting[to] + 1);
+    }
+    waiting
+}
+
 /// The longest chain among some tasks (ascending), by the edges between them; done ones left out.
 fn longest(plan: &Plan, tasks: &[usize], weight: impl Fn(usize) -> f64) -> Vec<usize> {
     let place = |task: usize| tasks.binary_search(&task).ok().filter(|_| plan.open.binary_search(&task).is_ok());

@@ -12,7 +12,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-pub use bound::{Bound, bound};
+pub use bound::{Bound, bound, waiting};
 pub use build::{build, check};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -414,6 +414,21 @@ fn graph_mode_takes_dependencies_on_what_comes_later_and_turns_with_them() {
 }
 
 #[test]
+fn how_many_tasks_wait_in_a_row_for_one() {
+    let plan = plan(
+        &list([
+            task("1").depends(&["4"]),
+            task("2"),
+            task("3").depends(&["1", "2"]),
+            task("4"),
+            task("5").depends(&["2"]),
+        ]),
+        &options(Mode::Graph),
+    );
+    assert_eq!(waiting(&plan), [1, 1, 0, 2, 0]);
+}
+
+#[test]
 fn graph_mode_without_dependencies_is_groups_and_says_so() {
     let doc = list([task("1 [P]"), task("2 [P]"), task("3")]);
     let (plan, diagnostics) = build(&doc, &options(Mode::Graph));

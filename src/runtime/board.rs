@@ -9,7 +9,7 @@ use crate::cli::settings::RunSettings;
 use crate::document::quota::Quota;
 use crate::document::{self, Document, Edit, Item, Role, Tick};
 use crate::engine::{Kind, Need, Node, Replan, Stage, TaskSpec};
-use crate::plan::{Mode, Plan};
+use crate::plan::{self, Mode, Plan};
 use crate::store::event::TaskRef;
 use crate::store::fs::{self, PathError};
 
@@ -119,13 +119,15 @@ impl Board {
         if self.own_trees == OwnTrees::Steps {
             together.extend(self.plan.steps.iter().filter(|step| step.tasks.len() > 1).flat_map(|step| &step.tasks));
         }
+        let waiting = if self.plan.mode == Mode::Graph { plan::waiting(&self.plan) } else { Vec::new() };
         let own_tree = |index: &usize| self.own_trees == OwnTrees::All || together.contains(index);
         let specs = listed
             .iter()
             .filter_map(|index| Some((self.node(*index)?, *index)))
             .map(|(node, index)| {
                 let spec = spec(&self.doc.items[index], index, needs.remove(&index), settings);
-                (node, TaskSpec { own_tree: own_tree(&index), ..spec })
+                let held_up = self.plan.open.binary_search(&index).ok().and_then(|at| waiting.get(at).copied());
+                (node, TaskSpec { own_tree: own_tree(&index), held_up: held_up.unwrap_or_default(), ..spec })
             })
             .collect();
         Replan { stages: self.stages(&parents), specs, done: BTreeSet::new() }
@@ -305,6 +307,7 @@ fn spec(item: &Item, index: usize, needs: Option<Vec<Need>>, settings: &RunSetti
         max_attempts: item.fields.retries.map_or(asked, |retries| retries + 1).max(1),
         timeout: timeout.as_millis().try_into().unwrap_or(u64::MAX),
         own_tree: false,
+        held_up: 0,
         needs: needs.unwrap_or_default(),
     }
 }
