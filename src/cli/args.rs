@@ -1,6 +1,7 @@
 //! Arguments as typed. The doc comments are the help texts: the first paragraph is what `-h` shows, `--help` shows all.
 //! What is meant, after the environment and `spec.toml`, is in [`super::settings`].
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -113,7 +114,9 @@ const RUN_EXAMPLES: &str = "Examples:
                                         an executor that reads its prompt on standard input
   spec run tasks.md --only 1.2,1.3      two tasks
   spec run tasks.md --from 'Phase 2'    that heading and what comes after it
-  spec run tasks.md --dry-run           say what would run, change nothing";
+  spec run tasks.md --dry-run           say what would run, change nothing
+  spec run specs/a specs/b              two specs at once, each in a tree of its own
+  spec run specs/_epics/shop            the specs of an epic, in the order of their dependencies";
 
 const RESCUE_EXAMPLES: &str = "Examples:
   spec rescue                           what is kept, and why
@@ -237,8 +240,21 @@ pub struct PlanArgs {
 /// Arguments of `spec run`.
 #[derive(Debug, Default, Args)]
 pub struct RunArgs {
-    /// Task list, folder or name of a spec
-    pub file: Option<PathBuf>,
+    /// Task list, folder or name of a spec; several, or an .epic-state.json, are an epic
+    ///
+    /// Each spec of an epic runs in a working tree of its own and is merged onto your branch when all of its tasks are
+    /// done. Their lists must be committed. Options hold for each spec.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How many specs of an epic run at once [default: 2]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub max_specs: Option<usize>,
+    /// Each spec of an epic works on a branch of its own, spec/NAME, which stays
+    #[arg(long)]
+    pub branch_per_spec: bool,
+    /// Started by the run of an epic: ends when the other end of standard input closes.
+    #[arg(long, hide = true)]
+    pub part_of_epic: bool,
     /// What to run and in which order.
     #[command(flatten)]
     pub selection: Selection,
@@ -298,6 +314,68 @@ pub struct RunArgs {
     /// Show less: failures and the last line only
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub quiet: u8,
+}
+
+impl RunArgs {
+    /// The same options again, as a command line of one spec of an epic; without FILE.
+    #[must_use]
+    pub fn for_one_spec(&self) -> Vec<OsString> {
+        // All of them by name: a new option must say here whether it is for each spec.
+        let Self {
+            files: _,
+            max_specs: _,
+            branch_per_spec: _,
+            part_of_epic: _,
+            selection: Selection { max_parallel, mode, parallel, only: _, from: _, include_notes, include_optional },
+            exec,
+            isolation,
+            sandbox,
+            max_attempts,
+            timeout,
+            idle_timeout,
+            grace,
+            run_timeout,
+            keep_going,
+            allow_skips,
+            require_verify,
+            dry_run: _,
+            no_commit: _,
+            allow_dirty,
+            output: _,
+            verbose,
+            quiet,
+        } = self;
+        let mut args: Vec<OsString> = vec!["--output=json".into(), "--part-of-epic".into()];
+        let mut option = |name: &str, value: Option<String>| {
+            args.extend(value.map(|value| OsString::from(format!("--{name}={value}"))));
+        };
+        option("max-parallel", max_parallel.map(|value| value.to_string()));
+        option("mode", mode.map(named));
+        option("mode", parallel.then(|| "groups".to_owned()));
+        option("include-notes", include_notes.map(|value| value.to_string()));
+        option("include-optional", include_optional.map(|value| value.to_string()));
+        option("exec", exec.clone());
+        option("isolation", isolation.map(named));
+        option("sandbox", sandbox.map(named));
+        option("max-attempts", max_attempts.map(|value| value.to_string()));
+        for (name, time) in [("timeout", timeout), ("idle-timeout", idle_timeout), ("grace", grace)] {
+            option(name, time.map(|time| format!("{}ms", time.as_millis())));
+        }
+        option("run-timeout", run_timeout.map(|time| format!("{}ms", time.as_millis())));
+        option("keep-going", keep_going.map(|value| value.to_string()));
+        option("allow-skips", allow_skips.map(|value| value.to_string()));
+        option("require-verify", require_verify.map(|value| value.to_string()));
+        option("allow-dirty", allow_dirty.map(|value| value.to_string()));
+        args.extend((0..*verbose).map(|_| OsString::from("--verbose")));
+        args.extend((0..*quiet).map(|_| OsString::from("--quiet")));
+        args
+    }
+}
+
+/// A value as it is typed.
+#[expect(clippy::needless_pass_by_value, reason = "values of enums are as small as references to them")]
+pub(super) fn named(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 /// Arguments of `spec status`.
@@ -478,5 +556,36 @@ fn some_time(text: &str) -> Result<Duration, String> {
     match duration::parse(text)? {
         Duration::ZERO => Err("must be more than 0".to_owned()),
         duration => Ok(duration),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[OsString]) -> RunArgs {
+        let program: Vec<OsString> = vec!["spec".into(), "run".into()];
+        match Cli::try_parse_from(program.iter().chain(args)).expect("valid").command {
+            Command::Run(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_options_of_an_epic_are_those_of_its_specs() {
+        for typed in [
+            "-j 7 --mode graph --include-notes --include-optional=false --exec --x --isolation none --sandbox auto -vv",
+            "--parallel --max-attempts 9 --timeout 90s --idle-timeout 1500ms --grace 0 --run-timeout 2h -q --keep-going",
+            "--allow-skips --require-verify=false --allow-dirty",
+        ] {
+            let typed: Vec<OsString> = typed.replace("--exec --x", "--exec=--x").split(' ').map(Into::into).collect();
+            let mut once = run(&typed);
+            let again = run(&once.for_one_spec());
+            (once.output, once.part_of_epic) = (Some(Output::Json), true);
+            if once.selection.parallel {
+                (once.selection.parallel, once.selection.mode) = (false, Some(Mode::Groups));
+            }
+            assert_eq!(format!("{again:?}"), format!("{once:?}"));
+        }
     }
 }

@@ -197,7 +197,7 @@ impl Repo {
     }
 
     /// What a sparse checkout leaves out of the user's tree, of these paths.
-    fn sparse<'a>(&self, paths: impl Iterator<Item = &'a RepoPath>) -> Result<BTreeSet<RepoPath>, Error> {
+    pub(super) fn sparse<'a>(&self, paths: impl Iterator<Item = &'a RepoPath>) -> Result<BTreeSet<RepoPath>, Error> {
         let set = self.git.call("config").args(["--type=bool", "--get", "core.sparseCheckout"]).run()?;
         if set.stdout.trim_ascii() != b"true" {
             return Ok(BTreeSet::new());
@@ -226,7 +226,7 @@ impl Repo {
 
     /// Which of these changes would write over what is not committed in the user's tree: staged, edited, or in the way
     /// of a new file, ignored or not.
-    fn in_the_way(&self, changes: &[&Change], sparse: &BTreeSet<RepoPath>) -> Result<Vec<RepoPath>, Error> {
+    pub(super) fn in_the_way(&self, changes: &[&Change], sparse: &BTreeSet<RepoPath>) -> Result<Vec<RepoPath>, Error> {
         let staged = self.staged(changes.iter().map(|change| &change.path))?;
         let mut found: BTreeSet<RepoPath> = changes
             .iter()

@@ -85,7 +85,7 @@ impl Repo {
     }
 
     /// Git's own commands about working trees race with each other.
-    fn lock_slots(&self) -> Result<fs::File, Error> {
+    pub(super) fn lock_slots(&self) -> Result<fs::File, Error> {
         let lock = self.common_dir.join("spec/slots.lock");
         wait(&lock).map_err(|error| Error::Io { action: "lock", path: lock, source: std::io::Error::other(error) })
     }

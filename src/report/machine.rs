@@ -10,7 +10,7 @@ use super::text::clean;
 /// Writes a signal as a block of its own: its name on a line, `key: value` lines below, a blank line.
 ///
 /// Every value is kept to one line, so that nothing that a task says can look like a signal.
-pub(super) fn signal(out: &mut dyn Write, event: &Event) -> io::Result<()> {
+pub fn signal(out: &mut dyn Write, event: &Event) -> io::Result<()> {
     let Event::Signal { signal, details } = event else { return Ok(()) };
     let mut block = format!("{}\n", clean(signal));
     for (key, value) in details {

@@ -21,6 +21,8 @@ use anstream::{AutoStream, ColorChoice};
 
 use crate::store::event::{Envelope, Event};
 
+pub use self::machine::signal as write_signal;
+
 use self::live::Screen;
 use self::tally::Tally;
 use self::text::Paint;

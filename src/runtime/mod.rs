@@ -8,6 +8,7 @@ mod board;
 pub mod clock;
 pub mod control;
 mod driver;
+pub mod epic;
 mod landing;
 pub mod prepare;
 pub mod process;

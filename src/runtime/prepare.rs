@@ -50,6 +50,8 @@ pub struct Job {
     pub shell: Shell,
     /// The list as it was read before the lock was held, and its plan: they do where it is still the same.
     pub read: Option<(Document, plan::Plan)>,
+    /// Started by the run of an epic, and to end with it.
+    pub part_of_epic: bool,
 }
 
 /// Why a run did not begin. Nothing was changed.
@@ -91,6 +93,9 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// These specs cannot be run side by side.
+    #[error("{0}")]
+    Epic(String),
     /// What is wanted cannot be had.
     #[error("{0}")]
     Sandbox(String),
@@ -111,7 +116,8 @@ pub fn run(job: Job, reporters: Reporters) -> Result<u8, RunError> {
         .build()
         .map_err(|source| RunError::System { what: "start the runtime", source })?;
     runtime.block_on(async {
-        let signals = Signals::new().map_err(|source| RunError::System { what: "listen for signals", source })?;
+        let signals = if job.part_of_epic { Signals::with_starter() } else { Signals::new() };
+        let signals = signals.map_err(|source| RunError::System { what: "listen for signals", source })?;
         let (driver, mailbox) = prepare(job, reporters).await?;
         Ok(Box::pin(driver.run(signals, mailbox)).await)
     })
@@ -191,6 +197,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     if let Some(repo) = &repo {
         locks.push(SpecLock::acquire(&repo.own_dir()?.join("tree.lock"), &run, Timestamp::now())?);
         repo.exclude()?;
+        repo.finish_merge()?;
     }
 
     sweep_temp_files(paths.folder())?;

@@ -2,8 +2,11 @@
 //! ends at once.
 
 use std::io;
+use std::os::fd::AsFd as _;
 
 use nix::sys::signal::Signal as Os;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::ChildStdout;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 /// A signal that asks for the end of the run.
@@ -46,6 +49,8 @@ pub struct Signals {
     hangup: Option<Stream>,
     /// None where whoever started us wants no job control.
     stop: Option<Stream>,
+    /// Standard input, where its end means that whoever started us is gone.
+    starter: Option<ChildStdout>,
     seen: u32,
 }
 
@@ -57,8 +62,17 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hangup: unless_ignored(Os::SIGHUP)?,
             stop: unless_ignored(Os::SIGTSTP)?,
+            starter: None,
             seen: 0,
         })
+    }
+
+    /// The same for a program that is not to outlive the one that started it, which holds the other end of our standard
+    /// input: its end is taken for SIGTERM.
+    pub fn with_starter() -> io::Result<Self> {
+        let input = io::stdin().as_fd().try_clone_to_owned()?;
+        let starter = ChildStdout::from_std(std::process::ChildStdout::from(input))?;
+        Ok(Self { starter: Some(starter), ..Self::new()? })
     }
 
     /// What the next signal asks for.
@@ -67,6 +81,7 @@ impl Signals {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
             () = received(&mut self.hangup) => Signal::Hangup,
+            () = ended(&mut self.starter) => Signal::Terminate,
             () = received(&mut self.stop) => return Asked::StandStill,
         };
         self.seen += 1;
@@ -80,6 +95,15 @@ async fn received(stream: &mut Option<Stream>) {
         Some(stream) => drop(stream.recv().await),
         None => std::future::pending().await,
     }
+}
+
+/// Ends, once, when nobody holds the other end any more.
+async fn ended(input: &mut Option<ChildStdout>) {
+    match input {
+        Some(pipe) => while pipe.read(&mut [0; 16]).await.is_ok_and(|read| read > 0) {},
+        None => std::future::pending().await,
+    }
+    *input = None;
 }
 
 /// Listens for a signal, unless whoever started us had it ignored.

@@ -441,7 +441,7 @@ fn folder_of(path: &Path) -> io::Result<()> {
 }
 
 /// Copies a file, a link or a folder with all that is in it. The file system shares the bytes where it can.
-fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
     let kind = from.symlink_metadata()?.file_type();
     if kind.is_symlink() {
         std::os::unix::fs::symlink(fs::read_link(from)?, to)

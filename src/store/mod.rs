@@ -1,6 +1,7 @@
 //! Everything on disk beside the list: paths, atomic writes, the lock, the journal, the state file, progress files,
 //! recovery. The driver and the status commands talk to it; nothing else touches these files.
 
+pub mod epic;
 pub mod event;
 pub mod fs;
 pub mod history;

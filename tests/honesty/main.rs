@@ -9,6 +9,7 @@ mod world;
 mod acceptance;
 mod corpus;
 mod coverage;
+mod epics;
 mod gates;
 mod gc;
 mod heads;

@@ -1,20 +1,147 @@
-//! `spec run`: runs a task list.
+//! `spec run`: runs a task list, or several as an epic.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{held, plan};
-use crate::cli::args::{PlanArgs, PlanFormat, RunArgs};
+use crate::cli::args::{self, PlanArgs, PlanFormat, RunArgs};
 use crate::cli::settings::{self, Color, RunSettings};
-use crate::cli::{Error, target, warn};
+use crate::cli::{Error, config, target, warn};
 use crate::document::Document;
 use crate::git;
 use crate::report::{Output, ReportSettings, Reporters};
+use crate::runtime::epic::{self, Epic, Member};
 use crate::runtime::prepare::{self, Job, RunError};
 use crate::runtime::shell::Shell;
+use crate::store::epic::{EpicFile, Status};
+use crate::store::paths::SpecPaths;
 
 /// Does it and gives the exit code.
 pub fn run(args: &RunArgs, color: Option<Color>) -> Result<u8, Error> {
-    let list = target::load(args.file.as_deref())?;
+    match &args.files[..] {
+        [] => one(args, None, color),
+        [file] if EpicFile::find(file).is_none() => one(args, Some(file), color),
+        files => several(args, files, color),
+    }
+}
+
+/// Runs one list.
+fn one(args: &RunArgs, file: Option<&Path>, color: Option<Color>) -> Result<u8, Error> {
+    let (list, settings, planned) = checked(args, file, color)?;
+    if args.dry_run {
+        return dry_run(args, file);
+    }
+    let shell = Shell::find().map_err(Error::usage)?;
+    let output = match settings.output {
+        settings::Output::Human => Output::Human,
+        settings::Output::Json => Output::Json,
+    };
+    let color = match settings.color {
+        Color::Auto => anstream::ColorChoice::Auto,
+        Color::Always => anstream::ColorChoice::Always,
+        Color::Never => anstream::ColorChoice::Never,
+    };
+    let reporters = Reporters::new(&ReportSettings::detect(output, color, settings.verbosity));
+    let shown = list.path.display().to_string();
+    let read = Some((list.document, planned));
+    let job = Job { list: list.path, shown, settings, shell, read, part_of_epic: args.part_of_epic };
+    prepare::run(job, reporters).map_err(|error| explain(&error))
+}
+
+/// Runs several lists, or those of an epic's file, each in a tree of its own.
+fn several(args: &RunArgs, files: &[PathBuf], color: Option<Color>) -> Result<u8, Error> {
+    let selects = !args.selection.only.is_empty() || args.selection.from.is_some();
+    if selects {
+        return Err(Error::usage("--only and --from choose tasks of one spec, and there are several")
+            .hint("run one spec at a time"));
+    }
+    let file = match files {
+        [file] => EpicFile::find(file),
+        files => {
+            if let Some(epic) = files.iter().find_map(|file| EpicFile::find(file)) {
+                return Err(Error::usage(format_args!("{}: an epic among other specs", epic.path().display()))
+                    .hint("run the epic alone"));
+            }
+            None
+        }
+    };
+    let mut members = Vec::new();
+    match &file {
+        Some(file) => {
+            let specs = file.specs().map_err(Error::usage)?;
+            for spec in &specs {
+                let needs = spec.dependencies.iter().filter_map(|name| specs.iter().position(|it| it.name == *name));
+                let open = !matches!(spec.status, Status::Completed | Status::Cancelled);
+                let list = if open { list_of(file, &spec.name)? } else { None };
+                let list = list.map(|list| member_list(args, &list, color)).transpose()?;
+                members.push(Member { name: spec.name.clone(), list, needs: needs.collect(), status: spec.status });
+            }
+        }
+        None => {
+            for file in files {
+                let list = member_list(args, file, color)?;
+                let name = SpecPaths::find(&list.0).map_err(Error::usage)?.name();
+                members.push(Member { name, list: Some(list), needs: Vec::new(), status: Status::Pending });
+            }
+        }
+    }
+    let lists: Vec<&(PathBuf, Box<RunSettings>, Option<PathBuf>)> =
+        members.iter().filter_map(|member| member.list.as_ref()).collect();
+    if args.dry_run {
+        return lists.iter().try_fold(0, |_, (list, ..)| dry_run(args, Some(list)));
+    }
+    let first = lists.first().map(|(list, settings, _)| (list.clone(), settings.output, settings.verbosity));
+    let beside = file.as_ref().map(|file| file.path().to_path_buf());
+    let (at, output, verbosity) = first.unwrap_or((beside.unwrap_or_default(), settings::Output::default(), 0));
+    let mut options = args.for_one_spec();
+    options.extend(color.map(|color| format!("--color={}", args::named(color)).into()));
+    let folder = std::path::absolute(&at).map_err(Error::failed)?.parent().map(Path::to_path_buf).unwrap_or_default();
+    let (max_specs, branch_per_spec) = (args.max_specs.unwrap_or(2), args.branch_per_spec);
+    let epic = Epic { members, file, folder, options, max_specs, branch_per_spec, output, verbosity };
+    epic::run(epic).map_err(|error| explain(&error))
+}
+
+/// The list of a spec of an epic: beside the folder of epics, or wherever that name is found; none where there is none yet.
+fn list_of(file: &EpicFile, name: &str) -> Result<Option<PathBuf>, Error> {
+    if name.is_empty() || Path::new(name).components().count() != 1 || name.starts_with('.') {
+        return Err(Error::usage(format_args!("{}: `{name}` is no name of a spec", file.path().display())));
+    }
+    let specs = file.path().parent().map(|epic| epic.join("../.."));
+    let beside = specs.map(|specs| specs.join(name).join("tasks.md")).filter(|list| list.is_file());
+    Ok(beside.or_else(|| target::find(Some(Path::new(name))).ok().filter(|list| list.is_file())))
+}
+
+/// A list of several, checked like the only one.
+fn member_list(
+    args: &RunArgs,
+    file: &Path,
+    color: Option<Color>,
+) -> Result<(PathBuf, Box<RunSettings>, Option<PathBuf>), Error> {
+    let (list, settings, _) = checked(args, Some(file), color)?;
+    if settings.no_commit {
+        let shown = list.path.display();
+        return Err(Error::usage(format_args!(
+            "{shown}: a spec of several lands by its commits, and none are to be made"
+        ))
+        .hint("run one spec at a time, or without no_commit"));
+    }
+    let config = config::find(&list.path);
+    Ok((list.path, Box::new(settings), config))
+}
+
+/// Says what would run.
+fn dry_run(args: &RunArgs, file: Option<&Path>) -> Result<u8, Error> {
+    let (file, selection) = (file.map(Path::to_path_buf), args.selection.clone());
+    plan::run(&PlanArgs { file, selection, all: false, format: PlanFormat::Human })
+}
+
+/// The list that FILE means, with settings and plan, if it can be run.
+fn checked(
+    args: &RunArgs,
+    file: Option<&Path>,
+    color: Option<Color>,
+) -> Result<(target::List, RunSettings, crate::plan::Plan), Error> {
+    let list = target::load(file)?;
     let (settings, warnings) = RunSettings::resolve(args, color, &list.path)?;
     for warning in warnings {
         warn(&warning);
@@ -26,26 +153,10 @@ pub fn run(args: &RunArgs, color: Option<Color>) -> Result<u8, Error> {
         refuse_unverified(&list.document, &planned, &shown)?;
     }
     refuse_unrunnable(&list.document, &planned, &settings, &shown)?;
-    if args.dry_run {
-        let (file, selection) = (args.file.clone(), args.selection.clone());
-        return plan::run(&PlanArgs { file, selection, all: false, format: PlanFormat::Human });
-    }
-    let shell = Shell::find().map_err(Error::usage)?;
-    if let Some(command) = &settings.exec {
+    if let Some(command) = settings.exec.as_ref().filter(|_| !args.dry_run) {
         refuse_missing_program(command)?;
     }
-    let output = match settings.output {
-        settings::Output::Human => Output::Human,
-        settings::Output::Json => Output::Json,
-    };
-    let color = match settings.color {
-        Color::Auto => anstream::ColorChoice::Auto,
-        Color::Always => anstream::ColorChoice::Always,
-        Color::Never => anstream::ColorChoice::Never,
-    };
-    let reporters = Reporters::new(&ReportSettings::detect(output, color, settings.verbosity));
-    let job = Job { list: list.path, shown, settings, shell, read: Some((list.document, planned)) };
-    prepare::run(job, reporters).map_err(|error| explain(&error))
+    Ok((list, settings, planned))
 }
 
 /// What a run that did not begin says, and which exit code that is.
