@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::world::{Kind, LIST, PROGRESS, World, records};
+use crate::world::{Kind, LIST, PROGRESS, Running, World, records};
 
 /// How many kills the tests below make together, unless this says another number.
-const KILLS: &str = "SPEC_TEST_KILLS";
+pub(crate) const KILLS: &str = "SPEC_TEST_KILLS";
 const ORDINARY: usize = 25;
 /// Where another sequence of moments begins.
-const SEED: &str = "SPEC_TEST_SEED";
+pub(crate) const SEED: &str = "SPEC_TEST_SEED";
 
 /// Twelve tasks in three groups: files made, changed, removed; one that several share; a Verify that fails at first;
 /// a dependency; nothing to change; commands.
@@ -83,7 +83,7 @@ const FILES: [(&str, &str); 3] =
     [("src/common.txt", "line 0\n"), ("src/old.txt", "old\n"), ("README.md", "what a person wrote\n")];
 
 /// A small generator of random numbers (splitmix64): the same seed gives the same kills.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -94,14 +94,14 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 }
 
 /// When a run is killed.
 #[derive(Debug, Clone, Copy)]
-enum Moment {
+pub(crate) enum Moment {
     /// So long after its start.
     Age(Duration),
     /// So long after the nth record of this type is in its journal.
@@ -109,10 +109,12 @@ enum Moment {
 }
 
 /// The records between which something outside happens.
-const RECORDS: [&str; 16] = [
+const RECORDS: [&str; 18] = [
     "run_start",
     "step_start",
     "task_start",
+    "task_slot",
+    "task_work",
     "task_spawned",
     "task_ended",
     "task_taken",
@@ -129,7 +131,7 @@ const RECORDS: [&str; 16] = [
 ];
 
 impl Moment {
-    fn pick(random: &mut Random) -> Self {
+    pub(crate) fn pick(random: &mut Random) -> Self {
         let delay = |random: &mut Random| {
             // Short ones more often than long ones.
             let most = [1, 500, 5_000, 50_000][random.below(4) as usize];
@@ -141,6 +143,27 @@ impl Moment {
         let record = RECORDS[random.below(RECORDS.len() as u64) as usize];
         let nth = 1 + random.below(4) as usize;
         Self::Record(record, nth, delay(random))
+    }
+
+    /// Waits for it; false where the run was over before.
+    pub(crate) fn comes(self, run: &mut Running<'_>) -> bool {
+        match self {
+            Self::Age(age) => {
+                let mut over = false;
+                while !over && run.age() < age {
+                    std::thread::sleep(Duration::from_micros(500)); // tidy: a poll of the journal
+                    over = run.is_over();
+                }
+                !over
+            }
+            Self::Record(record, nth, delay) => {
+                let wanted = format!("\"type\":\"{record}\"");
+                let there = |journal: &[u8]| String::from_utf8_lossy(journal).matches(&wanted).count() >= nth;
+                let hit = run.comes_to(there);
+                std::thread::sleep(delay); // tidy: the moment of the kill
+                hit
+            }
+        }
     }
 }
 
@@ -213,23 +236,7 @@ fn kill_until_done(kind: Kind, random: &mut Random, most: usize, wanted: &BTreeM
         let killed = hits.len() < most && {
             let moment = Moment::pick(random);
             let mut run = world.start(&RUN);
-            let hit = match moment {
-                Moment::Age(age) => {
-                    let mut over = false;
-                    while !over && run.age() < age {
-                        std::thread::sleep(Duration::from_micros(500)); // tidy: a poll of the journal
-                        over = run.is_over();
-                    }
-                    !over
-                }
-                Moment::Record(record, nth, delay) => {
-                    let wanted = format!("\"type\":\"{record}\"");
-                    let there = |journal: &[u8]| String::from_utf8_lossy(journal).matches(&wanted).count() >= nth;
-                    let hit = run.comes_to(there);
-                    std::thread::sleep(delay); // tidy: the moment of the kill
-                    hit
-                }
-            };
+            let hit = moment.comes(&mut run);
             if hit {
                 run.kill();
                 // As often as not nothing else survives either: git and executors in the middle of their work.
@@ -421,10 +428,14 @@ fn work_that_is_thrown_away_after_a_kill_is_done_again() {
     assert_eq!(world.log().iter().filter(|line| *line == "1.1").count(), 2);
 }
 
+/// What the environment says.
+pub(crate) fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok().and_then(|number| number.parse().ok())
+}
+
 /// So many kills, in as many lists as it takes.
 #[expect(clippy::print_stdout, reason = "the figures, for whoever asks for many")]
 fn survive(kind: Kind, share: usize) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<usize>().ok());
     let kills = number(KILLS).unwrap_or(ORDINARY) * share / 100;
     let seed = number(SEED).unwrap_or(1) as u64;
     let wanted = {

@@ -10,4 +10,5 @@ mod kills;
 mod person;
 mod stop;
 mod store;
+mod trees;
 mod world;

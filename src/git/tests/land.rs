@@ -355,3 +355,31 @@ fn a_sparse_checkout_stays_sparse() {
         assert_eq!(fixture.git(&["show", "HEAD:out/file"]), "changed");
     });
 }
+
+#[test]
+fn eight_slots_at_once_are_all_made() {
+    let program = gits().into_iter().next().unwrap();
+    let fixture = Fixture::empty(program);
+    fixture.write("README", "hello\n");
+    fixture.git(&["add", "."]);
+    fixture.git(&["commit", "-qm", "begin"]);
+    let (repo, tip) = (fixture.repo(), fixture.tip());
+    for attempt in 0..50 {
+        // Those of two lists in one repository, which know nothing of each other.
+        let folders = ["specs/x/.spec/slots", "specs/y/.spec/slots"].map(|folder| fixture.path(folder));
+        let make = |at: usize| {
+            let slot = repo.make_slot(&folders[at % 2], 1 + at / 2, &tip).unwrap();
+            slot.ready(&tip, Fixture::own(), 100).unwrap();
+            assert_eq!(fs::read_to_string(slot.root().join("README")).unwrap(), "hello\n", "try {attempt}");
+            slot
+        };
+        let slots: Vec<Slot> = std::thread::scope(|scope| {
+            let made: Vec<_> = (0..8).map(|at| scope.spawn(move || make(at))).collect();
+            made.into_iter().map(|slot| slot.join().unwrap()).collect()
+        });
+        assert_eq!(fixture.git(&["worktree", "list"]).lines().count(), 9);
+        for slot in slots {
+            slot.remove().unwrap();
+        }
+    }
+}
