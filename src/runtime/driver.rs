@@ -1157,7 +1157,14 @@ impl Driver {
             if !text.trim().is_empty() {
                 events.push(Event::TaskProgress { task: task.clone(), attempt, text: text.clone() });
             }
-            self.parts.lives[node].progress = text;
+            let known = &mut self.parts.lives[node].progress;
+            // What an earlier try said may be in another tree, which is not its own any more.
+            if text.contains(known.as_str()) {
+                *known = text;
+            } else if !known.contains(&text) {
+                known.push('\n');
+                known.push_str(&text);
+            }
         }
         let mut head = Head::Fine;
         let mut commits = Vec::new();
@@ -1688,7 +1695,7 @@ where
 }
 
 /// What is in an isolated progress file, if it is there.
-fn read_progress(path: &Path) -> Option<String> {
+pub(super) fn read_progress(path: &Path) -> Option<String> {
     let mut bytes = crate::store::fs::read_if_exists(path).ok().flatten()?;
     bytes.truncate(PROGRESS_MAX);
     Some(String::from_utf8_lossy(&bytes).into_owned())

@@ -13,10 +13,11 @@ use super::board::{Board, ListFile};
 use super::clock;
 use super::driver::{Driver, Fatal};
 use crate::document;
-use crate::engine::{Code, Event as Told, Failure, Halt, Kind, Node};
+use crate::engine::{Code, Event as Told, Failure, Halt, Kind, Node, Phase};
 use crate::git::{Change, CommitError, CommitRequest, FileEdit, NewCommit, Oid, Prepared, RepoPath};
 use crate::plan::Mode;
 use crate::store::event::{Event, TaskRef};
+use crate::store::fs::PathError;
 use crate::store::progress::{self, Ended, Entry, Now};
 
 /// How many tasks without commits are entered and ticked with one write: what is held for it stays small.
@@ -293,17 +294,7 @@ impl Driver {
 
     /// Merges the progress of these tasks on disk and ticks their boxes, and those of parents that are done with them.
     fn land_on_disk(&mut self, nodes: &[Node]) -> Result<(), Fatal> {
-        let indices: Vec<usize> = nodes.iter().map(|node| self.parts.board.entries[*node].task.index).collect();
-        let now = self.progress_now(&indices);
-        let tasks: Vec<Node> =
-            nodes.iter().copied().filter(|node| self.parts.engine.kind(*node) != Kind::Parent).collect();
-        let words: Vec<Words> = tasks.iter().map(|node| self.words(*node)).collect();
-        let entries: Vec<Entry<'_>> = words.iter().map(|words| words.entry(Ended::Landed { commit: None })).collect();
-        let isolated: Vec<PathBuf> = tasks.iter().map(|node| self.progress_file(*node)).collect();
-        let isolated: Vec<&Path> = isolated.iter().map(PathBuf::as_path).collect();
-        if !entries.is_empty() {
-            progress::land(&self.parts.paths, &entries, Some(&now.borrowed()), &isolated)?;
-        }
+        self.enter_on_disk(nodes)?;
         for _ in 0..100 {
             let gone: Vec<Node> = nodes.iter().copied().filter(|node| self.parts.board.entries[*node].gone).collect();
             for node in &gone {
@@ -324,6 +315,22 @@ impl Driver {
             }
         }
         Err(Fatal { message: format!("{}: it is written to all the time", self.parts.shown), halt: Halt::Fatal })
+    }
+
+    /// Merges the progress of these tasks on disk.
+    pub(super) fn enter_on_disk(&mut self, nodes: &[Node]) -> Result<(), PathError> {
+        let indices: Vec<usize> = nodes.iter().map(|node| self.parts.board.entries[*node].task.index).collect();
+        let now = self.progress_now(&indices);
+        let tasks: Vec<Node> =
+            nodes.iter().copied().filter(|node| self.parts.engine.kind(*node) != Kind::Parent).collect();
+        let words: Vec<Words> = tasks.iter().map(|node| self.words(*node)).collect();
+        let entries: Vec<Entry<'_>> = words.iter().map(|words| words.entry(Ended::Landed { commit: None })).collect();
+        let isolated: Vec<PathBuf> = tasks.iter().map(|node| self.progress_file(*node)).collect();
+        let isolated: Vec<&Path> = isolated.iter().map(PathBuf::as_path).collect();
+        if !entries.is_empty() {
+            progress::land(&self.parts.paths, &entries, Some(&now.borrowed()), &isolated)?;
+        }
+        Ok(())
     }
 
     fn words(&self, node: Node) -> Words {
@@ -401,7 +408,8 @@ impl Driver {
     /// What failed tasks learned is kept and says so, in index order, behind what landed.
     pub(super) fn keep_learnings_of_failed(&mut self, nodes: &[Node]) -> Result<(), Fatal> {
         for node in nodes {
-            if self.parts.lives[*node].job.is_none() {
+            // What passed and waits for a person has not failed.
+            if self.parts.lives[*node].job.is_none() || self.parts.engine.phase(*node) == Phase::Passed {
                 continue;
             }
             let words = self.words(*node);

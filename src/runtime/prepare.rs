@@ -12,7 +12,7 @@ use super::board::{self, Board, ListFile, OwnTrees};
 use super::clock;
 use super::control::Mailbox;
 pub use super::driver::unrunnable;
-use super::driver::{Driver, Life, Own, Parts};
+use super::driver::{Driver, Life, Own, Parts, read_progress};
 use super::quota;
 use super::sandbox::Sandbox;
 use super::shared::SharedTree;
@@ -279,16 +279,31 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     let mut baseline = Vec::new();
     let mut leftovers = Vec::new();
     let mut slots = None;
+    let mut to_enter = Vec::new();
+    let mut learned = Vec::new();
     let tree = match repo {
         None => None,
         Some(repo) => {
             let own = repo.spec_files(paths.list(), paths.progress());
             let landed = finish_commits(&repo, &before, &own)?;
+            to_enter = behind_each_other(&landed, &records);
             if own_trees != OwnTrees::None || !Repo::slot_numbers(&paths.slots()).is_empty() {
                 let settings = job.settings.worktree.clone();
                 let there = Slots::find(&repo, paths.slots(), own.clone(), job.settings.too_much, settings)?;
                 save_what_is_left(&there, &repo, &before, &paths.name(), &mut notices)?;
                 slots = Some(there);
+            }
+            // What those said that were cut short there: others get their trees.
+            for (node, record) in records.iter().enumerate() {
+                let (Some(slots), Some(record)) = (&slots, record.filter(|record| record.cut_short())) else {
+                    continue;
+                };
+                let Some((number, _)) = record.slot else { continue };
+                let file = paths.isolated_progress(record.task.index);
+                let text = read_progress(&slots.yard.inside(&file, &slots.yard.place(number)));
+                let Some(text) = text.filter(|text| !text.trim().is_empty()) else { continue };
+                lives[node].progress = format!("{}\n{text}", lives[node].progress);
+                learned.push(Event::TaskProgress { task: record.task.clone(), attempt: record.attempt, text });
             }
             let (mut tree, found) = SharedTree::begin(repo, own, !job.settings.no_commit, job.settings.too_much)?;
             let sorted = Sorted::new(found.changes, &before, &board, &records, &landed);
@@ -386,6 +401,9 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     };
     let mut driver = Driver::new(parts);
     driver.begin(resumes, baseline, leftovers, steers)?;
+    // In the order of the commits: others of their batch are to land behind them.
+    driver.enter_on_disk(&to_enter)?;
+    driver.emit_all(learned)?;
     for (level, code, message) in notices.0 {
         driver.notice(level, code, &message);
     }
@@ -498,6 +516,22 @@ fn finish_commits<'a>(repo: &Repo, before: &'a Recovered, own: &SpecFiles) -> Re
         }
     }
     Ok(landed)
+}
+
+/// The tasks whose commits are on the branch and that are not done with, in the order of their commits.
+fn behind_each_other(landed: &BTreeSet<&str>, records: &[Option<&Record>]) -> Vec<usize> {
+    let owed = |record: &&Record| record.phase != Phase::Landed && landed.contains(record.task.key.as_str());
+    let made = |record: &Record| record.made.as_ref().map(|made| (made.commit.clone(), made.parent.clone()));
+    let parents: BTreeMap<String, Option<String>> =
+        records.iter().flatten().copied().filter(owed).filter_map(made).collect();
+    let depth = |record: &Record| {
+        let parent = record.made.as_ref().and_then(|made| made.parent.as_ref());
+        std::iter::successors(parent, |commit| parents.get(*commit)?.as_ref()).count()
+    };
+    let mut nodes: Vec<(usize, usize)> =
+        records.iter().enumerate().filter_map(|(node, record)| Some((depth(record.filter(owed)?), node))).collect();
+    nodes.sort_unstable();
+    nodes.into_iter().map(|(_, node)| node).collect()
 }
 
 /// Whether an earlier run made what is not taken in: by its journal, or because a task was cut short and a person did not

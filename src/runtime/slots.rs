@@ -79,7 +79,8 @@ enum Tree {
 }
 
 impl Yard {
-    fn place(&self, number: usize) -> PathBuf {
+    /// The root of a slot.
+    pub(super) fn place(&self, number: usize) -> PathBuf {
         self.folder.join(format!("slot-{number}"))
     }
 

@@ -90,13 +90,22 @@ impl Made {
     }
 
     /// What must be so at the end.
-    fn look_at_the_end(&self) {
+    fn look_at_the_end(&self, persons: bool) {
         let world = &self.world;
         let landed = self.look();
         assert_eq!(landed.len(), self.ids.len());
         assert_eq!(world.read(LIST), self.list.replace("- [ ]", "- [x]"));
         let status = world.git(["status", "--porcelain", "-uall"]);
-        assert_eq!(status, "", "{}", world.git(["diff", "HEAD"]));
+        let diff = world.git(["diff", "HEAD"]);
+        if persons {
+            // What was learned before a person was needed says so on disk, and in git it came with the task.
+            let plain = |text: &str| text.replace(" failed: conflict) ", ") ");
+            let told = |text: &str| self.ids.iter().fold(plain(text), |text, id| text.replace(&format!("({id}) "), ""));
+            assert_eq!(told(world.read(PROGRESS).trim_end()), world.git(["show", &format!("HEAD:{PROGRESS}")]));
+            assert!(["", " M specs/crash/.progress.md"].contains(&status.as_str()), "{status}\n{diff}");
+        } else {
+            assert_eq!(status, "", "{diff}");
+        }
         assert_eq!(world.processes(), []);
         world.git(["fsck", "--no-dangling", "--no-progress"]);
         let shared = world.read("shared.txt");
@@ -116,11 +125,10 @@ impl Made {
         for line in log.lines() {
             let Some((commit, id)) = line.split_once(' ').filter(|(_, id)| !id.is_empty()) else { continue };
             done.insert(id);
-            let shares = self.shares.contains(id);
             let names = world.git(["diff-tree", "--no-commit-id", "--name-only", "-r", commit]);
             let own = format!("own/{id}.txt");
             let mut wanted = vec![own.as_str(), LIST, PROGRESS];
-            wanted.extend(shares.then_some("shared.txt"));
+            wanted.extend(self.shares.contains(id).then_some("shared.txt"));
             wanted.sort_unstable();
             assert_eq!(names.lines().collect::<Vec<_>>(), wanted, "the commit of {id}");
             let line = world.git(["show", &format!("{commit}:shared.txt")]);
@@ -134,7 +142,6 @@ impl Made {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figures, for whoever asks for many")]
 fn batches_made_by_chance_land_whole_whoever_wants_the_same_line() {
     let batches = number(BATCHES).unwrap_or(ORDINARY_BATCHES);
     let mut random = Random(number(SEED).unwrap_or(1) as u64 ^ 0xba7c);
@@ -158,7 +165,7 @@ fn batches_made_by_chance_land_whole_whoever_wants_the_same_line() {
             runs += 1;
             assert!(runs < 10, "it never ends\n{ended}");
         }
-        made.look_at_the_end();
+        made.look_at_the_end(runs > 0);
         let records = made.world.records();
         conflicts += records.iter().filter(|it| it["type"] == "task_retry" && it["code"] == "conflict").count();
         tasks += made.ids.len();
@@ -172,13 +179,13 @@ fn batches_made_by_chance_land_whole_whoever_wants_the_same_line() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figures, for whoever asks for many")]
 fn batches_in_trees_of_their_own_survive_kill_nine() {
     let kills = number(KILLS).unwrap_or(ORDINARY_KILLS);
     let mut random = Random(number(SEED).unwrap_or(1) as u64 ^ 0x7ee5);
     let (mut count, mut lists, mut tasks, mut persons) = (0, 0, 0, 0);
     while count < kills {
         let made = Made::new(&mut random, 2);
+        let before = persons;
         let most = count + 4 + random.below(8) as usize;
         loop {
             let landed = made.look();
@@ -218,7 +225,7 @@ fn batches_in_trees_of_their_own_survive_kill_nine() {
                 break;
             }
         }
-        made.look_at_the_end();
+        made.look_at_the_end(persons > before);
         tasks += made.ids.len();
         lists += 1;
     }
@@ -231,7 +238,8 @@ fn what_is_in_trees_when_a_run_is_killed_is_kept_once() {
     let list = b"- [ ] 1.1 [P] One\n- [ ] 1.2 [P] Two\n";
     let world = World::new(Kind::Tracked, list, &[]);
     let _gate = world.gate("gate");
-    let wait = "echo $SPEC_TASK_ID > half.$SPEC_TASK_ID; echo $SPEC_TASK_ID >> $BESIDE/log; read line < $BESIDE/gate";
+    let wait = "echo $SPEC_TASK_ID > half.$SPEC_TASK_ID; echo \"- said by $SPEC_TASK_ID\" >> $SPEC_PROGRESS_FILE
+        echo $SPEC_TASK_ID >> $BESIDE/log; read line < $BESIDE/gate";
     let kept = || world.git(["for-each-ref", "--format=%(refname:lstrip=4)", "refs/spec/salvage"]);
     let mut run = world.start(&["--exec", wait]);
     run.notes("1.1");
@@ -247,6 +255,7 @@ fn what_is_in_trees_when_a_run_is_killed_is_kept_once() {
     world.run(&["--exec", done]).all_done();
     assert_eq!(kept(), "1.1/1\n1.2/1", "nothing is saved twice");
     for id in ["1.1", "1.2"] {
+        assert_eq!(world.read(PROGRESS).matches(&format!("said by {id}\n")).count(), 1, "{}", world.read(PROGRESS));
         assert_eq!(world.git(["show", &format!("refs/spec/salvage/crash/{id}/1:half.{id}")]), id);
     }
     assert_eq!(world.git(["status", "--porcelain"]), "");

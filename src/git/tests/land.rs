@@ -374,8 +374,8 @@ fn eight_slots_at_once_are_all_made() {
             slot
         };
         let slots: Vec<Slot> = std::thread::scope(|scope| {
-            let made: Vec<_> = (0..8).map(|at| scope.spawn(move || make(at))).collect();
-            made.into_iter().map(|slot| slot.join().unwrap()).collect()
+            let threads: Vec<_> = (0..8).map(|at| scope.spawn(move || make(at))).collect();
+            threads.into_iter().map(|slot| slot.join().unwrap()).collect()
         });
         assert_eq!(fixture.git(&["worktree", "list"]).lines().count(), 9);
         for slot in slots {
