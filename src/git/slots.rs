@@ -63,6 +63,18 @@ impl Repo {
             slot = self.open_slot(&place, number)?;
         }
         if let Some(slot) = &slot {
+            let git_dir = &slot.repo.git_dir;
+            let head = fs::read(git_dir.join("HEAD")).unwrap_or_default();
+            // Cut off while it was made, its HEAD names nothing, which git's own checks complain of.
+            let unmade = !head.starts_with(b"ref:") && Oid::parse(&head).is_none_or(|at| !self.has_commit(&at));
+            if let (true, false, Some(tip)) = (unmade, git_dir.join("index").exists(), self.head()?.commit) {
+                crate::store::fs::write_atomic(&git_dir.join("HEAD"), format!("{tip}\n").as_bytes(), Durability::Fast)
+                    .map_err(|error| Error::Io {
+                        action: "write",
+                        path: git_dir.join("HEAD"),
+                        source: std::io::Error::other(error),
+                    })?;
+            }
             slot.repo.sweep_scratch()?;
         }
         Ok(slot)

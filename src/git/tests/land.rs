@@ -383,3 +383,18 @@ fn eight_slots_at_once_are_all_made() {
         }
     }
 }
+
+#[test]
+fn a_slot_whose_making_was_cut_off_is_whole_again() {
+    each(|fixture| {
+        let slot = fixture.repo().make_slot(&fixture.path("specs/x/.spec/slots"), 1, &fixture.tip()).unwrap();
+        let head = fixture.path(".git/worktrees/slot-1/HEAD");
+        fixture.put(&head, format!("{}\n", "0".repeat(40)).as_bytes());
+        assert!(!fixture.command(&["fsck", "--no-progress"]).output().unwrap().status.success(), "git minds");
+        drop(slot);
+        let slot = fixture.slot(1);
+        assert!(fixture.command(&["fsck", "--no-progress"]).output().unwrap().status.success());
+        slot.ready(&fixture.tip(), Fixture::own(), 100).unwrap();
+        assert_eq!(fs::read_to_string(slot.root().join("README")).unwrap(), "hello\n");
+    });
+}
