@@ -38,6 +38,8 @@ use crate::store::paths::SpecPaths;
 
 /// Our events' schema; what the specs print is `spec.event/1` with a field `spec`.
 const SCHEMA: &str = "spec.epic/1";
+/// Where it is noted what a progress file was that git does not have, when a tree was made.
+const LENT: &str = "progress-lent";
 /// How often a landing is tried where somebody else moves the branch.
 const TRIES: usize = 5;
 /// How often the lock says that we are there.
@@ -378,7 +380,7 @@ impl Supervisor {
         if let Some(path) = progress
             && !committed(&path)?
         {
-            self.copy(&tree, &path, false).map_err(|error| broken(&error))?;
+            self.lend(&tree, &path).map_err(|error| broken(&error))?;
         }
 
         let program = std::env::current_exe().map_err(|error| broken(&error))?;
@@ -496,6 +498,17 @@ impl Supervisor {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Copies a progress file that git does not have into a new tree, and notes what it was: a person may edit it.
+    fn lend(&self, tree: &Repo, path: &RepoPath) -> Result<(), Box<dyn std::error::Error>> {
+        let noted = tree.own_dir()?.join(LENT);
+        if read_if_exists(&noted)?.is_none() {
+            let bytes = read_if_exists(&path.on_disk(self.repo.root()))?.unwrap_or_default();
+            write_atomic(&noted, &bytes, Durability::Fast)?;
+            self.copy(tree, path, false)?;
+        }
+        Ok(())
     }
 
     /// A line of standard output: an event.
@@ -661,7 +674,17 @@ impl Supervisor {
         if let Some(bytes) = read_if_exists(from.progress())?
             && !tree.is_committed(&progress)?
         {
-            write_atomic(&progress.on_disk(self.repo.root()), &bytes, Durability::Synced)?;
+            let of_user = progress.on_disk(self.repo.root());
+            let lent = read_if_exists(&tree.own_dir()?.join(LENT))?.unwrap_or_default();
+            let now = read_if_exists(&of_user)?.unwrap_or_default();
+            if now == lent {
+                write_atomic(&of_user, &bytes, Durability::Synced)?;
+            } else if now != bytes {
+                let beside = user.work().join(format!("progress-{}.md", self.run));
+                write_atomic(&beside, &bytes, Durability::Synced)?;
+                let (edited, beside) = (of_user.display(), beside.display());
+                self.say(&format!("warning: {edited} was edited meanwhile; what this run wrote is in {beside}"));
+            }
         }
         Ok(())
     }

@@ -269,6 +269,17 @@ fn progress_that_git_does_not_have_is_brought_back() {
     assert_eq!(output.code, 0, "{output}");
     let progress = world.env.read("specs/a/.progress.md");
     assert!(progress.contains("Water is wet") && progress.contains("1.1"), "{progress}");
+    // What a person writes meanwhile is not written over.
+    world
+        .env
+        .write("specs/a/tasks.md", task("1.2", "echo mine > \"$HOME/../work/specs/a/.progress.md\"; echo c > c.txt"));
+    world.env.git(["commit", "-q", "-m", "more", "specs/a/tasks.md"]);
+    let output = run(&world, &["specs/a", "specs/b"]);
+    assert_eq!(output.code, 0, "{output}");
+    assert_eq!(world.env.read("specs/a/.progress.md"), "mine\n");
+    let kept =
+        output.stderr.split("is in $ENV/work/").nth(1).expect("it is said where").lines().next().expect("a path");
+    assert!(world.env.read(kept).contains("1.2"), "{output}");
 }
 
 #[test]
