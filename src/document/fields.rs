@@ -236,7 +236,7 @@ pub(super) fn interpret(scan: &Scan<'_>, fields: &mut Fields, diagnostics: &mut 
                 None => {}
             },
             "Quota" if !is_none(value) => match Quota::parse(value) {
-                Ok(quota) => fields.quota = Some(Box::new(quota)).filter(|quota| !quota.is_none()),
+                Ok(quota) => fields.quota = Some(quota).filter(|quota| !quota.is_none()),
                 Err(help) => invalid(help),
             },
             "Retries" => match word(value).map(|word| word.parse()) {

@@ -184,15 +184,14 @@ pub enum Role {
     Held,
 }
 
-/// What the body of an item says, by the fields of the contract. All empty where nothing is said.
+/// What the body of an item says, by the fields of the contract. All empty where nothing is said. The fields that few
+/// tasks have are read and written like the others, and stand apart: a list has many items, and most have none of them.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
     /// `Files`: paths declared to be touched.
     pub files: Vec<FileEntry>,
     /// `Files: None` was said outright.
     pub files_none: bool,
-    /// Paths read from the title; they only help the planner.
-    pub title_files: Vec<String>,
     /// `Verify`: commands; each is one shell call and all must exit 0.
     pub verify: Vec<Command>,
     /// The `Verify` field is there but has no command in it (its prose is for the agent).
@@ -201,6 +200,16 @@ pub struct Fields {
     pub run: Vec<Command>,
     /// `Commit`: the message, text behind the code span dropped; null where it says None.
     pub commit: Option<String>,
+    /// Every field found, known or not, in order: name as in the contract (or as written), and value as a span.
+    pub all: Vec<Field>,
+    rare: Option<Box<Rare>>,
+}
+
+/// The fields that few tasks have.
+#[derive(Debug, Clone, Default)]
+pub struct Rare {
+    /// Paths read from the title; they only help the planner.
+    pub title_files: Vec<String>,
     /// `Depends`, resolved.
     pub depends: Vec<Dependency>,
     /// `Uses`: names of shared resources.
@@ -216,11 +225,37 @@ pub struct Fields {
     /// `Timeout`, in seconds.
     pub timeout: Option<u64>,
     /// `Quota`.
-    pub quota: Option<Box<quota::Quota>>,
+    pub quota: Option<quota::Quota>,
     /// `Retries`: how many more tries than one.
     pub retries: Option<u32>,
-    /// Every field found, known or not, in order: name as in the contract (or as written), and value as a span.
-    pub all: Vec<Field>,
+}
+
+impl Rare {
+    const NONE: Self = Self {
+        title_files: Vec::new(),
+        depends: Vec::new(),
+        uses: Vec::new(),
+        requirements: Vec::new(),
+        agent: None,
+        model: None,
+        dir: None,
+        timeout: None,
+        quota: None,
+        retries: None,
+    };
+}
+
+impl std::ops::Deref for Fields {
+    type Target = Rare;
+    fn deref(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(const { &Rare::NONE })
+    }
+}
+
+impl std::ops::DerefMut for Fields {
+    fn deref_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
 }
 
 /// One field of a body, as written.

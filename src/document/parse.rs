@@ -319,7 +319,10 @@ fn items(
         }
         fields::find(scan, &ranges, &mut all, diagnostics);
         fields::interpret(scan, &mut all, diagnostics);
-        all.title_files = super::files::in_title(text);
+        let title_files = super::files::in_title(text);
+        if !title_files.is_empty() {
+            all.title_files = title_files;
+        }
         let has_body = ranges.iter().any(|range| !scan.text[range.clone()].trim().is_empty());
         let has_field = all.all.iter().any(|field| labels::known(&field.name).is_some());
         signs.push(roles::Signs { starred: raw_item.shape == Some(Shape::Star) || head.starred, has_field, has_body });

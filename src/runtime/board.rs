@@ -97,6 +97,7 @@ impl Board {
         let mut listed: Vec<usize> =
             self.plan.open.iter().copied().chain(parents.iter().map(|(index, _)| *index)).collect();
         listed.sort_unstable();
+        self.entries.reserve_exact(listed.len().saturating_sub(self.entries.len()));
         for index in &listed {
             if self.node(*index).is_none() {
                 self.place(*index, self.entries.len());
@@ -314,7 +315,7 @@ fn spec(item: &Item, index: usize, needs: Option<Vec<Need>>, settings: &RunSetti
 
 /// What an item may use up: as it says, or as the settings say for all.
 pub(super) fn quota(item: &Item, settings: &RunSettings) -> Quota {
-    item.fields.quota.as_deref().copied().unwrap_or_default().or(settings.quota)
+    item.fields.quota.unwrap_or_default().or(settings.quota)
 }
 
 /// What does the work of an item.
