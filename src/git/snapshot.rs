@@ -28,6 +28,8 @@ pub struct Snapshot {
     refused: BTreeMap<RepoPath, Refusal>,
     /// What would have been refused before the run already; left out of everything as long as it is there.
     before: BTreeSet<RepoPath>,
+    /// What a slot began with: there, what a task put into the index by force is its change, ignored or not.
+    base: Option<Oid>,
 }
 
 /// Which running tasks may have made a path.
@@ -96,8 +98,16 @@ impl Snapshot {
         // Exits with 1 where a file changed, which is no error.
         repo.git.call("update-index").args(["-q", "--refresh"]).index(&index).run()?;
         let tree = repo.tree_of(repo.head()?.commit.as_ref())?;
-        let mut snapshot =
-            Self { repo: repo.clone(), own, index, tree, most_new, refused: BTreeMap::new(), before: BTreeSet::new() };
+        let mut snapshot = Self {
+            repo: repo.clone(),
+            own,
+            index,
+            tree,
+            most_new,
+            refused: BTreeMap::new(),
+            before: BTreeSet::new(),
+            base: None,
+        };
         let seen = snapshot.look_at(true, &|_| BTreeSet::new())?;
         Ok((snapshot, seen))
     }
@@ -107,7 +117,7 @@ impl Snapshot {
         let index = copy_of_index(repo)?;
         let tree = repo.tree_of(Some(base))?;
         let (refused, before) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Self { repo: repo.clone(), own, index, tree, most_new, refused, before })
+        Ok(Self { repo: repo.clone(), own, index, tree, most_new, refused, before, base: Some(base.clone()) })
     }
 
     /// These new files are nobody's, as long as they are there.
@@ -148,6 +158,10 @@ impl Snapshot {
                 unlike.insert(path, record[0] == b'?');
             }
         }
+        let forced = self.forced()?;
+        for path in forced.iter().filter(|path| !self.own.has(path)) {
+            unlike.entry(path.clone()).or_insert(true);
+        }
         self.before.retain(|path| unlike.contains_key(path));
         unlike.retain(|path, _| !self.before.contains(path));
         let mut refused = self.judge(&unlike, whose);
@@ -157,7 +171,7 @@ impl Snapshot {
             let paths: Vec<&RepoPath> = unlike.keys().collect();
             self.take_in(&paths, &mut refused)?;
             if unlike.keys().any(|path| path.name() == b".gitignore") {
-                self.drop_ignored()?;
+                self.drop_ignored(&forced)?;
             }
             let tree = self.repo.git.plumbing("write-tree", &PRIVATE).arg("--missing-ok").index(&self.index).ok()?;
             let tree = Oid::parse(&tree).ok_or_else(|| unexpected("write-tree", &tree))?;
@@ -273,12 +287,21 @@ impl Snapshot {
         }
     }
 
+    /// What a task added to the index of its slot, committed or not.
+    fn forced(&self) -> Result<BTreeSet<RepoPath>, Error> {
+        let Some(base) = &self.base else { return Ok(BTreeSet::new()) };
+        let added = ["--cached", "--name-only", "--diff-filter=A", "--no-renames", "-z", base.as_str()];
+        let listed = self.repo.git.call("diff-index").args(added).ok()?;
+        Ok(listed.split(|&byte| byte == 0).filter(|path| !path.is_empty()).map(RepoPath::new).collect())
+    }
+
     /// Takes out again what a changed `.gitignore` says is to be ignored, unless HEAD has it.
-    fn drop_ignored(&self) -> Result<(), Error> {
+    fn drop_ignored(&self, forced: &BTreeSet<RepoPath>) -> Result<(), Error> {
         let ignored =
             self.repo.git.call("ls-files").args(["-z", "-c", "-i", "--exclude-standard"]).index(&self.index).ok()?;
         let ignored: Vec<RepoPath> =
             ignored.split(|&byte| byte == 0).filter(|path| !path.is_empty()).map(RepoPath::new).collect();
+        let ignored: Vec<RepoPath> = ignored.into_iter().filter(|path| !forced.contains(path)).collect();
         if ignored.is_empty() {
             return Ok(());
         }

@@ -98,8 +98,13 @@ fn whatever_an_executor_did_with_git_in_its_slot_is_a_change_and_moves_no_branch
             run(&["commit", "-qm", "mine"]);
             fixture.put_in(root, "two", "2\n");
             run(&["add", "two"]);
+            fixture.put_in(root, "three", "3\n");
+            fixture.put_in(root, "four", "4\n");
+            fixture.put_in(root, ".gitignore", "three\nfour\n");
+            run(&["add", "-f", "three"]);
+            run(&["commit", "-qm", "ignored, and committed all the same"]);
         });
-        assert_eq!(brief(&made.changes), "+one +two");
+        assert_eq!(brief(&made.changes), "+.gitignore +one +three +two");
         let mine = fixture.git(&["rev-parse", "mine"]);
         fixture.make(&slot, |root| assert!(!root.join("one").exists()));
         assert_eq!(fixture.git(&["rev-parse", "mine"]), mine, "a branch of the executor's is not moved by a reset");
