@@ -63,21 +63,36 @@ impl Repo {
             slot = self.open_slot(&place, number)?;
         }
         if let Some(slot) = &slot {
-            let git_dir = &slot.repo.git_dir;
-            let head = fs::read(git_dir.join("HEAD")).unwrap_or_default();
-            // Cut off while it was made, its HEAD names nothing, which git's own checks complain of.
-            let unmade = !head.starts_with(b"ref:") && Oid::parse(&head).is_none_or(|at| !self.has_commit(&at));
-            if let (true, false, Some(tip)) = (unmade, git_dir.join("index").exists(), self.head()?.commit) {
-                crate::store::fs::write_atomic(&git_dir.join("HEAD"), format!("{tip}\n").as_bytes(), Durability::Fast)
-                    .map_err(|error| Error::Io {
-                        action: "write",
-                        path: git_dir.join("HEAD"),
-                        source: std::io::Error::other(error),
-                    })?;
-            }
             slot.repo.sweep_scratch()?;
         }
         Ok(slot)
+    }
+
+    /// Takes away what is left of slots in `folder` whose making was cut off: they have no index and a HEAD that names
+    /// nothing, which git's own checks complain of. Nothing was ever in them. For the start of a run.
+    pub fn sweep_unmade(&self, folder: &Path) -> Result<(), Error> {
+        let _lock = self.lock_slots()?;
+        let io = |action: &'static str, path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Io { action, path, source }
+        };
+        for entry in fs::read_dir(self.common_dir.join("worktrees")).into_iter().flatten().flatten() {
+            let git_dir = entry.path();
+            let link = fs::read(git_dir.join("gitdir")).unwrap_or_default();
+            let link = PathBuf::from(std::ffi::OsStr::from_bytes(link.trim_ascii_end()));
+            let Some(place) = link.parent().filter(|place| place.parent() == Some(folder)) else { continue };
+            let head = fs::read(git_dir.join("HEAD")).unwrap_or_default();
+            let named = head.starts_with(b"ref:") || Oid::parse(&head).is_some_and(|at| self.has_commit(&at));
+            let alone = fs::read_dir(place).into_iter().flatten().flatten().all(|entry| entry.file_name() == ".git");
+            if named || !alone || git_dir.join("index").exists() {
+                continue;
+            }
+            if place.exists() {
+                fs::remove_dir_all(place).map_err(io("remove", place))?;
+            }
+            fs::remove_dir_all(&git_dir).map_err(io("remove", &git_dir))?;
+        }
+        Ok(())
     }
 
     /// Makes a slot with nothing checked out. One at a time in the whole repository, whoever asks: of several at once git

@@ -122,6 +122,7 @@ impl Slots {
         settings: Worktree,
     ) -> Result<Self, Error> {
         let mut free = Vec::new();
+        repo.sweep_unmade(&folder)?;
         let taken: BTreeSet<usize> = Repo::slot_numbers(&folder).into_iter().collect();
         for number in &taken {
             free.extend(repo.slot(&folder, *number)?.map(|slot| Place::There(Box::new(slot))));

@@ -390,16 +390,31 @@ fn eight_slots_at_once_are_all_made() {
 }
 
 #[test]
-fn a_slot_whose_making_was_cut_off_is_whole_again() {
-    each(|fixture| {
-        let slot = fixture.repo().make_slot(&fixture.path("specs/x/.spec/slots"), 1, &fixture.tip()).unwrap();
-        let head = fixture.path(".git/worktrees/slot-1/HEAD");
-        fixture.put(&head, format!("{}\n", "0".repeat(40)).as_bytes());
-        assert!(!fixture.command(&["fsck", "--no-progress"]).output().unwrap().status.success(), "git minds");
-        drop(slot);
-        let slot = fixture.slot(1);
-        assert!(fixture.command(&["fsck", "--no-progress"]).output().unwrap().status.success());
-        slot.ready(&fixture.tip(), Fixture::own(), 100).unwrap();
-        assert_eq!(fs::read_to_string(slot.root().join("README")).unwrap(), "hello\n");
-    });
+fn of_a_slot_whose_making_was_cut_off_nothing_is_left() {
+    let nothing = "0".repeat(40) + "\n";
+    for (left, head) in [("slot-1/.git", Some(nothing.as_str())), ("slot-1/.git", None), ("", Some(nothing.as_str()))] {
+        each(|fixture| {
+            let folder = fixture.path("specs/x/.spec/slots");
+            let slot = fixture.repo().make_slot(&folder, 1, &fixture.tip()).unwrap();
+            let admin = fixture.path(".git/worktrees/slot-1");
+            match head {
+                Some(head) => fixture.put(&admin.join("HEAD"), head.as_bytes()),
+                None => fs::remove_file(admin.join("HEAD")).unwrap(),
+            }
+            fs::remove_file(admin.join("commondir")).unwrap();
+            if left.is_empty() {
+                fs::remove_dir_all(slot.root()).unwrap();
+            }
+            fixture.repo().sweep_unmade(&folder).unwrap();
+            assert!(!admin.exists() && !folder.join("slot-1").exists());
+            assert!(fixture.command(&["fsck", "--no-progress"]).output().unwrap().status.success());
+            let slot = fixture.slot(1);
+            slot.ready(&fixture.tip(), Fixture::own(), 100).unwrap();
+            assert_eq!(fs::read_to_string(slot.root().join("README")).unwrap(), "hello\n");
+            // One that was made ready once stays.
+            fixture.put_in(slot.root(), "work", "w\n");
+            fixture.repo().sweep_unmade(&folder).unwrap();
+            assert!(slot.root().join("work").exists());
+        });
+    }
 }
