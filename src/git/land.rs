@@ -136,7 +136,7 @@ impl Repo {
     }
 
     /// Finishes what a crash cut off after the branch went from `old` to `new`: what the user's index and files still
-    /// have as `old` had it is brought to `new`. The list and the progress file are left out, they are edited.
+    /// have as `old` had it, or half of `new`, is brought to `new`. The list and the progress file are left out, they are edited.
     pub fn catch_up_tree(&self, old: Option<&Oid>, new: &Oid, own: &SpecFiles) -> Result<(), Error> {
         let changes = self.changes_between(&self.tree_of(old)?, &self.tree_of(Some(new))?)?;
         let sparse = self.sparse(changes.iter().map(|change| &change.path))?;
@@ -148,7 +148,12 @@ impl Repo {
         };
         let (own, plain): (Vec<&Change>, Vec<&Change>) =
             changes.iter().filter(behind).partition(|change| own.has(&change.path));
-        let files = plain.iter().copied().filter(|change| !differing.contains(&change.path)).collect::<Vec<_>>();
+        let mut files = Vec::new();
+        for change in &plain {
+            if !differing.contains(&change.path) || self.half_written(change)? {
+                files.push(*change);
+            }
+        }
         let index: Vec<&Change> = plain.into_iter().chain(own).collect();
         self.index_to(&index, &sparse)?;
         self.files_to(&files, &sparse)
@@ -160,6 +165,21 @@ impl Repo {
         let sparse = self.sparse(changes.iter().map(|change| &change.path))?;
         let paths = self.in_the_way(changes, &sparse)?;
         if paths.is_empty() { Ok(sparse) } else { Err(CommitError::Overlap { paths }) }
+    }
+
+    /// Whether a file looks like one that git was in the middle of writing: it takes the old one away, and writes the new
+    /// one from its beginning.
+    fn half_written(&self, change: &Change) -> Result<bool, Error> {
+        let Some(new) = change.new.as_ref().filter(|new| new.mode != Mode::Submodule) else { return Ok(false) };
+        let path = change.path.on_disk(&self.root);
+        match path.symlink_metadata() {
+            Err(_) => Ok(true),
+            Ok(entry) if entry.is_file() => {
+                let begun = fs::read(&path).unwrap_or_default();
+                Ok(begun.is_empty() || self.content(&new.oid)?.starts_with(&begun))
+            }
+            Ok(_) => Ok(false),
+        }
     }
 
     /// Brings the user's index and files to what landed.

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::Repo;
 use super::error::Error;
@@ -11,6 +11,9 @@ use super::error::Error;
 /// How the names of scratch files in our own folder of the git directory begin: private indexes with their locks, and
 /// folders that go away by themselves unless we are killed.
 const SCRATCH: [&str; 4] = ["snapshot.index", "commit.index", "index-", ".tmp"];
+
+/// How long between two looks for a git at work.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 impl Repo {
     /// Takes away the locks of the index, of HEAD and of branches that gits of a killed run left, and gives their paths.
@@ -47,6 +50,16 @@ impl Repo {
             }
         }
         Ok(())
+    }
+
+    /// Waits until no git works in here any more, but not longer than that: one that a killed run had started may still be
+    /// writing files.
+    pub fn wait_for_gits(&self, most: Duration) {
+        let mut left = most;
+        while self.has_git_at_work() && !left.is_zero() {
+            std::thread::sleep(LOOK_AGAIN);
+            left = left.saturating_sub(LOOK_AGAIN);
+        }
     }
 
     /// Whether a process of git works in here. Git goes to the root of the tree, or to the git directory, first thing.

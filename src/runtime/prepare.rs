@@ -37,6 +37,8 @@ use crate::store::state::{self, Problem, StateError, StateFile};
 
 /// How long what a killed run left behind gets to end by itself.
 const SWEEP_GRACE: Duration = Duration::from_secs(2);
+/// How long a git that a killed run had started is waited for.
+const GITS: Duration = Duration::from_secs(5);
 
 /// What to run.
 pub struct Job {
@@ -503,6 +505,7 @@ fn finish_commits<'a>(repo: &Repo, before: &'a Recovered, own: &SpecFiles) -> Re
     }
     if let Some(tip) = tip.as_ref().filter(|tip| Some(tip.as_str()) != first) {
         let first = first.and_then(|first| Oid::parse(first.as_bytes()));
+        repo.wait_for_gits(GITS);
         repo.catch_up_tree(first.as_ref(), tip, own)?;
     }
     for record in before.tasks.values() {

@@ -266,6 +266,15 @@ fn a_crash_between_the_branch_and_the_tree_is_finished() {
             assert_eq!(fixture.status(), " M specs/x/tasks.md");
             assert_eq!((fixture.read("README").as_str(), fixture.read("new").as_str()), ("task\n", "new\n"));
         }
+        // Git itself may have been killed while it wrote a file.
+        for (left, path) in [(Some("ta"), "README"), (Some(""), "new"), (None, "new"), (None, "README")] {
+            match left {
+                Some(left) => fixture.write(path, left),
+                None => fs::remove_file(fixture.path(path)).unwrap(),
+            }
+            repo.catch_up_tree(Some(&old), &commit.id, &Fixture::own()).unwrap();
+            assert_eq!(fixture.status(), " M specs/x/tasks.md", "{left:?} {path}");
+        }
         fixture.write("README", "mine\n");
         repo.catch_up_tree(Some(&old), &commit.id, &Fixture::own()).unwrap();
         assert_eq!(fixture.read("README"), "mine\n", "what a person wrote since is not touched");
