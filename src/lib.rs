@@ -14,6 +14,7 @@
 //! The pure modules know no file, no process, no clock. See `ARCHITECTURE.md` for the invariants.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod cli;
 pub mod document;
 pub mod engine;

@@ -1,0 +1,268 @@
+//! How each agent program is driven. Pure: a [`Call`] becomes a [`Start`], and the lines that the program prints become
+//! what it [`Said`], which a [`Session`] adds up. `runtime::attempt` starts the program and feeds its decoder; the gates
+//! decide what all that is worth.
+//!
+//! One file an agent, with what was measured of it and the version it was measured with. An agent that is not among them
+//! is described in `spec.toml` ([`generic`]), or driven by `--exec`.
+
+mod claude;
+mod session;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+
+pub use session::{Note, Session, Used};
+
+/// An agent program.
+pub trait Adapter: Sync + fmt::Debug {
+    /// As in `--agent NAME`.
+    fn name(&self) -> &'static str;
+    /// As its makers call it.
+    fn title(&self) -> &'static str;
+    /// What its program is called on PATH, the usual name first.
+    fn programs(&self) -> &'static [&'static str];
+    /// What is to be started.
+    fn start(&self, call: &Call<'_>) -> Start;
+    /// A reader for what one start of it prints.
+    fn decoder(&self) -> Box<dyn Decoder>;
+    /// What it counts over the whole of a session that was resumed, not for the newest part of it.
+    fn cumulative(&self) -> Cumulative {
+        Cumulative::default()
+    }
+    /// Whether it says by an event that it is done, so that an end without one is an interruption.
+    fn says_its_end(&self) -> bool {
+        true
+    }
+    /// Whether a session can be gone on with ([`Call::resume`]).
+    fn resumes(&self) -> bool {
+        false
+    }
+}
+
+/// Every agent that is known by name, in the order in which one is looked for where none is named.
+pub static ALL: &[&dyn Adapter] = &[&claude::Claude];
+
+/// The agent of that name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static dyn Adapter> {
+    ALL.iter().copied().find(|adapter| adapter.name() == name)
+}
+
+/// What an agent may do without asking; nobody is there to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, clap::ValueEnum)]
+pub enum Access {
+    /// Look at files; change nothing.
+    Read,
+    /// Edit files and run commands in its working tree, within the agent's own sandbox where it has one.
+    #[default]
+    Edit,
+    /// Everything: its own checks are switched off.
+    Full,
+}
+
+/// What is asked of an agent.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The program: its name, or the path that the configuration gives.
+    pub program: &'a str,
+    /// Where it is to work.
+    pub cwd: &'a Path,
+    /// Folders outside `cwd` that it may write to (the folder of the list, where that is elsewhere).
+    pub also: &'a [&'a Path],
+    /// The model, in the agent's own words; none means its default.
+    pub model: Option<&'a str>,
+    /// The session to go on with.
+    pub resume: Option<&'a str>,
+    /// What it may do.
+    pub access: Access,
+    /// More arguments from the configuration.
+    pub args: &'a [String],
+    /// A file of our own that may be used for the prompt, outside the tree.
+    pub prompt_file: &'a Path,
+    /// Whether it works in a git repository.
+    pub git: bool,
+}
+
+/// How an agent is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The program.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// On top of its environment: set, or removed.
+    pub env: Vec<(OsString, Option<OsString>)>,
+    /// How the prompt gets in.
+    pub prompt: Prompt,
+}
+
+/// How the prompt gets in. Standard input is closed behind it in any case: several agents wait for ever where it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompt {
+    /// On standard input.
+    Stdin,
+    /// In [`Call::prompt_file`], which an argument names.
+    File,
+    /// As the last argument; a long one in the file, which the argument then names (Linux takes 128 KiB for one).
+    Argument,
+}
+
+/// Which figures of a resumed session are those of the whole of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cumulative {
+    /// The money.
+    pub cost: bool,
+    /// The tokens.
+    pub tokens: bool,
+}
+
+/// Reads the lines that an agent prints, without their ends.
+pub trait Decoder: Send {
+    /// A line of standard output.
+    fn stdout(&mut self, line: &[u8], say: &mut dyn FnMut(Said));
+    /// A line of standard error.
+    fn stderr(&mut self, _line: &[u8], _say: &mut dyn FnMut(Said)) {}
+    /// It ended, with this exit code if no signal ended it.
+    fn end(&mut self, _exit: Option<i32>, _say: &mut dyn FnMut(Said)) {}
+}
+
+/// Something that an agent made known.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    /// The id of its session.
+    Session(String),
+    /// The model that works.
+    Model(String),
+    /// Words of its own for the reader, a whole message or a piece of one that ends with a line.
+    Text(String),
+    /// It calls a tool.
+    ToolBegins {
+        /// Tells calls that are going on from each other.
+        id: String,
+        /// The tool.
+        name: String,
+        /// What with, in a few words: the command, the file.
+        detail: String,
+    },
+    /// The tool answered.
+    ToolEnds {
+        /// See `ToolBegins`.
+        id: String,
+    },
+    /// It used so much since it last said so.
+    Used {
+        /// Tokens.
+        tokens: Tokens,
+        /// Money in US dollars.
+        cost: Option<f64>,
+    },
+    /// It used so much in all: replaces what it said before.
+    UsedInAll {
+        /// Tokens.
+        tokens: Tokens,
+        /// Money in US dollars.
+        cost: Option<f64>,
+    },
+    /// It was not allowed to use a tool, or asks and nobody answers.
+    Denied {
+        /// The tool, and what with.
+        tool: String,
+    },
+    /// The model's service failed and it tries again by itself.
+    Retrying {
+        /// Why, in its own words.
+        error: String,
+        /// How long it waits, in milliseconds, where it says so.
+        delay_ms: Option<u64>,
+    },
+    /// The model's service takes no more for now.
+    Limited(Limit),
+    /// It came to its end: the last such word counts.
+    Final {
+        /// What went wrong, if something did.
+        error: Option<String>,
+    },
+}
+
+/// A limit of the model's service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    /// Of which kind.
+    pub kind: LimitKind,
+    /// When there is more.
+    pub resets: Option<Resets>,
+    /// In its own words.
+    pub message: String,
+}
+
+/// See [`Limit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitKind {
+    /// What the account may use up in some hours or days is used up.
+    Usage,
+    /// Too many requests at once (429).
+    Rate,
+    /// The service has too much to do (529, 503).
+    Overloaded,
+}
+
+/// When a limit ends, as it was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resets {
+    /// In seconds since 1970.
+    At(i64),
+    /// In so many seconds.
+    In(u64),
+    /// When a clock shows that time next.
+    Clock {
+        /// 0 to 23.
+        hour: u8,
+        /// 0 to 59.
+        minute: u8,
+        /// Of UTC, not of the local clock.
+        utc: bool,
+    },
+}
+
+/// Tokens, by what they are paid for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Tokens {
+    /// Sent, and not found in a cache.
+    pub input: u64,
+    /// Sent, and found in the cache.
+    pub cache_read: u64,
+    /// Sent, and put into the cache.
+    pub cache_write: u64,
+    /// Answered, thoughts included.
+    pub output: u64,
+}
+
+impl Tokens {
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.input + self.cache_read + self.cache_write + self.output
+    }
+
+    /// What is more than in `before`.
+    #[must_use]
+    pub const fn since(&self, before: &Self) -> Self {
+        Self {
+            input: self.input.saturating_sub(before.input),
+            cache_read: self.cache_read.saturating_sub(before.cache_read),
+            cache_write: self.cache_write.saturating_sub(before.cache_write),
+            output: self.output.saturating_sub(before.output),
+        }
+    }
+}
+
+impl std::ops::AddAssign for Tokens {
+    fn add_assign(&mut self, more: Self) {
+        self.input += more.input;
+        self.cache_read += more.cache_read;
+        self.cache_write += more.cache_write;
+        self.output += more.output;
+    }
+}

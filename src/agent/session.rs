@@ -1,0 +1,170 @@
+//! What one start of an agent comes to: everything it [`Said`] added up, in bounded memory.
+
+use std::collections::BTreeSet;
+
+use super::{Cumulative, Limit, Said, Tokens};
+use crate::engine::output::{Report, Scanner};
+
+/// How many refused tools are kept.
+const DENIED_MAX: usize = 20;
+
+/// What is known of one start of an agent.
+#[derive(Debug, Default)]
+pub struct Session {
+    /// Its id, to go on with.
+    pub id: Option<String>,
+    /// The model that worked.
+    pub model: Option<String>,
+    /// Messages of the agent.
+    pub messages: u32,
+    /// Tool calls.
+    pub tool_calls: u32,
+    /// What it used, where it says so.
+    pub tokens: Option<Tokens>,
+    /// Money, where it says so.
+    pub cost: Option<f64>,
+    /// Tools that it was not allowed to use.
+    pub denied: Vec<String>,
+    /// The limit that it met and did not get past.
+    pub limit: Option<Limit>,
+    /// Its last word: none before there was one, then what went wrong, if something did.
+    pub last: Option<Option<String>>,
+    /// What the service answered last when it had to try again.
+    pub retrying: Option<String>,
+    /// Tools that run now.
+    running: BTreeSet<String>,
+    scanner: Scanner,
+}
+
+/// What a process that runs an agent is to know at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// Tools run now, or none do any more.
+    Busy(bool),
+    /// Its result is out.
+    Final,
+}
+
+impl Session {
+    /// Takes what it said.
+    pub fn take(&mut self, said: Said) -> Option<Note> {
+        let was_busy = !self.running.is_empty();
+        match said {
+            Said::Session(id) => self.id = Some(id),
+            Said::Model(model) => self.model = Some(model),
+            Said::Text(text) => {
+                self.messages += 1;
+                // It came through: what stood in its way before does not any more.
+                (self.retrying, self.limit) = (None, None);
+                for line in text.lines() {
+                    self.scanner.line(line.as_bytes());
+                }
+                // A message ends a paragraph.
+                self.scanner.line(b"");
+            }
+            Said::ToolBegins { id, .. } => {
+                self.tool_calls += 1;
+                (self.retrying, self.limit) = (None, None);
+                self.running.insert(id);
+            }
+            Said::ToolEnds { id } => {
+                self.running.remove(&id);
+            }
+            Said::Used { tokens, cost } => {
+                *self.tokens.get_or_insert_default() += tokens;
+                if let Some(cost) = cost {
+                    *self.cost.get_or_insert_default() += cost;
+                }
+            }
+            Said::UsedInAll { tokens, cost } => {
+                self.tokens = Some(tokens);
+                self.cost = cost.or(self.cost);
+            }
+            Said::Denied { tool } => {
+                if self.denied.len() < DENIED_MAX && !self.denied.contains(&tool) {
+                    self.denied.push(tool);
+                }
+            }
+            Said::Retrying { error, .. } => self.retrying = Some(error),
+            Said::Limited(limit) => self.limit = Some(limit),
+            Said::Final { error } => {
+                self.last = Some(error);
+                self.running.clear();
+                return Some(Note::Final);
+            }
+        }
+        let busy = !self.running.is_empty();
+        (busy != was_busy).then_some(Note::Busy(busy))
+    }
+
+    /// What its words mean.
+    pub fn report(&mut self) -> Report {
+        std::mem::take(&mut self.scanner).finish()
+    }
+
+    /// Leaves of the figures only what this start used, where the agent counts the whole session.
+    pub fn only_this(&mut self, before: &Used, counts: Cumulative) {
+        if let (Some(tokens), true) = (&mut self.tokens, counts.tokens) {
+            *tokens = tokens.since(&before.tokens);
+        }
+        if let (Some(cost), true) = (&mut self.cost, counts.cost) {
+            *cost = (*cost - before.cost).max(0.0);
+        }
+    }
+}
+
+/// What a session had used before it was resumed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Used {
+    /// Tokens.
+    pub tokens: Tokens,
+    /// Money in US dollars.
+    pub cost: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(id: &str) -> Said {
+        Said::ToolBegins { id: id.to_owned(), name: "Bash".to_owned(), detail: String::new() }
+    }
+
+    #[test]
+    fn it_is_busy_while_any_tool_runs_and_a_result_ends_that() {
+        let mut session = Session::default();
+        assert_eq!(session.take(tool("a")), Some(Note::Busy(true)));
+        assert_eq!(session.take(tool("b")), None);
+        assert_eq!(session.take(Said::ToolEnds { id: "a".to_owned() }), None);
+        assert_eq!(session.take(Said::ToolEnds { id: "b".to_owned() }), Some(Note::Busy(false)));
+        assert_eq!(session.take(tool("c")), Some(Note::Busy(true)));
+        assert_eq!(session.take(Said::Final { error: None }), Some(Note::Final));
+        assert_eq!(session.take(tool("d")), Some(Note::Busy(true)), "a further turn");
+        assert_eq!(session.tool_calls, 4);
+    }
+
+    #[test]
+    fn a_limit_that_was_got_past_is_none() {
+        let mut session = Session::default();
+        let limit = Limit { kind: super::super::LimitKind::Rate, resets: None, message: "429".to_owned() };
+        session.take(Said::Limited(limit.clone()));
+        session.take(Said::Text("on with it".to_owned()));
+        assert_eq!(session.limit, None);
+        session.take(Said::Limited(limit));
+        session.take(Said::Final { error: Some("429".to_owned()) });
+        assert!(session.limit.is_some());
+    }
+
+    #[test]
+    fn what_a_resumed_session_had_used_before_is_not_counted_again() {
+        let mut session = Session::default();
+        let tokens = Tokens { input: 30, output: 5, ..Tokens::default() };
+        session.take(Said::UsedInAll { tokens, cost: Some(0.03) });
+        let before = Used { tokens: Tokens { input: 10, output: 1, ..Tokens::default() }, cost: 0.01 };
+        session.only_this(&before, Cumulative { cost: true, tokens: false });
+        assert_eq!(session.tokens, Some(tokens));
+        assert!((session.cost.unwrap() - 0.02).abs() < 1e-9);
+        session.only_this(&before, Cumulative { cost: false, tokens: true });
+        assert_eq!(session.tokens, Some(Tokens { input: 20, output: 4, ..Tokens::default() }));
+    }
+}
