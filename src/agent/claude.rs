@@ -192,7 +192,9 @@ mod tests {
         let mut session = Session::default();
         let mut reader = Claude.decoder();
         for line in lines {
-            reader.stdout(line.as_bytes(), &mut |said| drop(session.take(said)));
+            reader.stdout(line.as_bytes(), &mut |said| {
+                session.take(said);
+            });
         }
         session
     }

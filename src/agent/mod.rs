@@ -185,6 +185,23 @@ pub enum Said {
     },
 }
 
+impl Said {
+    /// For people, by lines.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Text(text) => text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect(),
+            Self::ToolBegins { name, detail, .. } if detail.is_empty() => vec![format!("[{name}]")],
+            Self::ToolBegins { name, detail, .. } => vec![format!("[{name}] {detail}")],
+            Self::Denied { tool } => vec![format!("[not allowed] {tool}")],
+            Self::Retrying { error, .. } => vec![format!("[the model's service: {error}; it tries again]")],
+            Self::Limited(limit) => vec![format!("[limit] {}", limit.message)],
+            Self::Final { error: Some(error) } => vec![format!("[error] {error}")],
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// A limit of the model's service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {

@@ -1,12 +1,15 @@
 //! What one start of an agent comes to: everything it [`Said`] added up, in bounded memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{Cumulative, Limit, Said, Tokens};
 use crate::engine::output::{Report, Scanner};
 
 /// How many refused tools are kept.
 const DENIED_MAX: usize = 20;
+/// How many of its last lines are kept, and how long each may be, in characters.
+const TAIL_LINES: usize = 40;
+const LINE_MAX: usize = 400;
 
 /// What is known of one start of an agent.
 #[derive(Debug, Default)]
@@ -31,6 +34,8 @@ pub struct Session {
     pub last: Option<Option<String>>,
     /// What the service answered last when it had to try again.
     pub retrying: Option<String>,
+    /// The last of what it said and did, by lines, for people and as evidence.
+    pub tail: VecDeque<String>,
     /// Tools that run now.
     running: BTreeSet<String>,
     scanner: Scanner,
@@ -49,6 +54,12 @@ impl Session {
     /// Takes what it said.
     pub fn take(&mut self, said: Said) -> Option<Note> {
         let was_busy = !self.running.is_empty();
+        for line in said.lines() {
+            if self.tail.len() == TAIL_LINES {
+                self.tail.pop_front();
+            }
+            self.tail.push_back(line.chars().take(LINE_MAX).collect());
+        }
         match said {
             Said::Session(id) => self.id = Some(id),
             Said::Model(model) => self.model = Some(model),
@@ -89,12 +100,23 @@ impl Session {
             Said::Limited(limit) => self.limit = Some(limit),
             Said::Final { error } => {
                 self.last = Some(error);
-                self.running.clear();
                 return Some(Note::Final);
             }
         }
         let busy = !self.running.is_empty();
         (busy != was_busy).then_some(Note::Busy(busy))
+    }
+
+    /// The last of what it said and did, as a text.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.tail.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+    }
+
+    /// Whether it came to its end and nothing was wrong.
+    #[must_use]
+    pub fn ended_well(&self) -> bool {
+        self.last == Some(None)
     }
 
     /// What its words mean.
@@ -131,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_busy_while_any_tool_runs_and_a_result_ends_that() {
+    fn it_is_busy_while_any_tool_runs() {
         let mut session = Session::default();
         assert_eq!(session.take(tool("a")), Some(Note::Busy(true)));
         assert_eq!(session.take(tool("b")), None);
@@ -139,7 +161,7 @@ mod tests {
         assert_eq!(session.take(Said::ToolEnds { id: "b".to_owned() }), Some(Note::Busy(false)));
         assert_eq!(session.take(tool("c")), Some(Note::Busy(true)));
         assert_eq!(session.take(Said::Final { error: None }), Some(Note::Final));
-        assert_eq!(session.take(tool("d")), Some(Note::Busy(true)), "a further turn");
+        assert_eq!(session.take(tool("d")), None, "what it left running still does");
         assert_eq!(session.tool_calls, 4);
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::settings::{Color, Isolation, Mode, Output, Sandbox};
+use crate::agent::Access;
 use crate::document::duration;
 
 /// Runs a markdown task list with coding agents, checks every result itself and commits one task after the other.
@@ -262,8 +263,17 @@ pub struct RunArgs {
     ///
     /// Tasks with a Run field do without it. Exit code 0 means that the task says it is done; what counts is what spec
     /// then sees.
-    #[arg(long, value_name = "CMD")]
+    #[arg(long, value_name = "CMD", conflicts_with = "agent")]
     pub exec: Option<String>,
+    /// The agent that carries out tasks: claude, codex, gemini, ... (`spec agents` lists them)
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// Its model, in its own words
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// What it may do without asking [default: edit]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub access: Option<Access>,
     /// Where executors work
     #[arg(long, value_enum)]
     pub isolation: Option<Isolation>,
@@ -328,6 +338,9 @@ impl RunArgs {
             part_of_epic: _,
             selection: Selection { max_parallel, mode, parallel, only: _, from: _, include_notes, include_optional },
             exec,
+            agent,
+            model,
+            access,
             isolation,
             sandbox,
             max_attempts,
@@ -355,6 +368,9 @@ impl RunArgs {
         option("include-notes", include_notes.map(|value| value.to_string()));
         option("include-optional", include_optional.map(|value| value.to_string()));
         option("exec", exec.clone());
+        option("agent", agent.clone());
+        option("model", model.clone());
+        option("access", access.map(named));
         option("isolation", isolation.map(named));
         option("sandbox", sandbox.map(named));
         option("max-attempts", max_attempts.map(|value| value.to_string()));

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use super::args::{RunArgs, Selection};
 use super::{Error, config};
+use crate::agent::{self, Access};
 use crate::document::quota::Quota;
 use crate::document::{duration, size};
 use crate::engine::gates;
@@ -147,6 +148,16 @@ pub struct RunSettings {
     pub max_parallel: usize,
     /// How order is derived.
     pub mode: plan::Mode,
+    /// The agent that carries out tasks.
+    pub agent: Option<String>,
+    /// Its model, in its own words.
+    pub model: Option<String>,
+    /// What it may do without asking.
+    pub access: Access,
+    /// How long a tool of it may be silent.
+    pub tool_timeout: Duration,
+    /// Whether a further try goes on with the session of the one before.
+    pub resume: bool,
     /// The executor's command.
     pub exec: Option<String>,
     /// Whether the executor must print `TASK_COMPLETE`, too.
@@ -228,6 +239,11 @@ impl Default for RunSettings {
         Self {
             max_parallel: 3,
             mode: plan::Mode::Groups,
+            agent: None,
+            model: None,
+            access: Access::Edit,
+            tool_timeout: Duration::from_secs(30 * 60),
+            resume: true,
             exec: None,
             exec_signal: false,
             isolation: Isolation::Auto,
@@ -283,7 +299,7 @@ pub enum Raw {
 }
 
 /// Where a setting can be given: its path in `spec.toml` and its name in the environment.
-pub const KEYS: [(&str, &str); 50] = [
+pub const KEYS: [(&str, &str); 55] = [
     ("run.max_parallel", "SPEC_MAX_PARALLEL"),
     ("run.mode", "SPEC_MODE"),
     ("run.isolation", "SPEC_ISOLATION"),
@@ -304,6 +320,11 @@ pub const KEYS: [(&str, &str); 50] = [
     ("run.ownership", "SPEC_OWNERSHIP"),
     ("run.shared_files", "SPEC_SHARED_FILES"),
     ("run.too_much", "SPEC_TOO_MUCH"),
+    ("agent.name", "SPEC_AGENT"),
+    ("agent.model", "SPEC_MODEL"),
+    ("agent.access", "SPEC_ACCESS"),
+    ("agent.tool_timeout", "SPEC_TOOL_TIMEOUT"),
+    ("agent.resume", "SPEC_AGENT_RESUME"),
     ("exec.command", "SPEC_EXEC"),
     ("exec.signal", "SPEC_EXEC_SIGNAL"),
     ("retry.backoff", "SPEC_RETRY_BACKOFF"),
@@ -344,12 +365,24 @@ impl RunSettings {
         macro_rules! take {
             ($($field:ident),*) => { $(if let Some(value) = args.$field.clone() { settings.$field = value; })* };
         }
-        take!(sandbox, isolation, timeout, idle_timeout, grace, keep_going, allow_skips, require_verify);
+        take!(access, sandbox, isolation, timeout, idle_timeout, grace, keep_going, allow_skips, require_verify);
         take!(no_commit, allow_dirty, output);
-        if let Some(command) = &args.exec {
-            settings
-                .set("exec.command", &Raw::Text(command.clone()))
-                .map_err(|why| Error::usage(format_args!("--exec {why}")))?;
+        // The one that is named on the command line is meant, whatever the layers below say.
+        if args.exec.is_some() {
+            settings.agent = None;
+        } else if args.agent.is_some() {
+            settings.exec = None;
+        }
+        for (key, flag, value) in [
+            ("exec.command", "--exec", &args.exec),
+            ("agent.name", "--agent", &args.agent),
+            ("agent.model", "--model", &args.model),
+        ] {
+            if let Some(value) = value {
+                settings
+                    .set(key, &Raw::Text(value.clone()))
+                    .map_err(|why| Error::usage(format_args!("{flag} {why}")))?;
+            }
         }
         if let Some(attempts) = args.max_attempts {
             settings.max_attempts = attempts;
@@ -372,6 +405,12 @@ impl RunSettings {
         let (mut settings, warnings) = Self::below(list)?;
         settings.apply_selection(selection);
         Ok((settings, warnings))
+    }
+
+    /// Whether there is something that carries out tasks without a Run field.
+    #[must_use]
+    pub fn has_executor(&self) -> bool {
+        self.exec.is_some() || self.agent.is_some()
     }
 
     /// What to plan, by these settings.
@@ -462,6 +501,11 @@ impl RunSettings {
             "run.ownership" => self.ownership = choice::<Ownership>(raw)?.into(),
             "run.shared_files" => self.shared_files = list(raw)?,
             "run.too_much" => self.too_much = count(raw)?,
+            "agent.name" => self.agent = Some(agent(raw)?),
+            "agent.model" => self.model = Some(command(raw)?),
+            "agent.access" => self.access = choice(raw)?,
+            "agent.tool_timeout" => self.tool_timeout = more_than_none(raw)?,
+            "agent.resume" => self.resume = flag(raw)?,
             "exec.command" => self.exec = Some(command(raw)?),
             "worktree.copy" => self.worktree.copy = list(raw)?,
             "worktree.link" => self.worktree.link = list(raw)?,
@@ -515,6 +559,16 @@ fn command(raw: &Raw) -> Result<String, String> {
         command if command.trim().is_empty() => Err("must not be empty".to_owned()),
         command => Ok(command.to_owned()),
     }
+}
+
+/// The name of an agent that is known.
+fn agent(raw: &Raw) -> Result<String, String> {
+    let name = command(raw)?;
+    if agent::by_name(&name).is_some() {
+        return Ok(name);
+    }
+    let names: Vec<&str> = agent::ALL.iter().map(|adapter| adapter.name()).collect();
+    Err(format!("must be one of {}; any other program can be named with --exec", names.join(", ")))
 }
 
 fn whole<N: std::str::FromStr + TryFrom<u64>>(raw: &Raw) -> Result<N, String> {

@@ -27,6 +27,8 @@ pub enum Code {
     QuotaOutput,
     /// The executor was told to come back later; uses up no attempt.
     RateLimited,
+    /// The agent was not allowed to use a tool, and nobody is there to ask; another try would meet the same.
+    PermissionDenied,
     /// A person or a signal ended it.
     Cancelled,
     /// The completion line is missing where it is asked for.
@@ -57,7 +59,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the gates.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Crash,
         Self::Spawn,
         Self::Timeout,
@@ -69,6 +71,7 @@ impl Code {
         Self::QuotaProcesses,
         Self::QuotaFiles,
         Self::QuotaOutput,
+        Self::PermissionDenied,
         Self::Cancelled,
         Self::NoSignal,
         Self::ReportedFailure,
@@ -99,6 +102,7 @@ impl Code {
             Self::QuotaProcesses => "quota_processes",
             Self::QuotaFiles => "quota_files",
             Self::QuotaOutput => "quota_output",
+            Self::PermissionDenied => "permission_denied",
             Self::Cancelled => "cancelled",
             Self::NoSignal => "no_signal",
             Self::ReportedFailure => "reported_failure",

@@ -24,6 +24,19 @@ pub enum End {
     NotStarted(String),
 }
 
+/// What went wrong by an agent's own account, where its process was not ended by us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// Its last word, in its own words.
+    Error(String),
+    /// It exited with 0, and without the last word that it gives when it comes to its end.
+    Interrupted,
+    /// The model's service takes no more for now: in its words.
+    Limited(String),
+    /// It was not allowed to do what it wanted to: what, and what to configure.
+    Denied(String),
+}
+
 /// How changes outside a task's declared files are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Ownership {
@@ -50,6 +63,8 @@ pub enum Head {
 pub struct Seen<'a> {
     /// How the process ended.
     pub end: End,
+    /// What went wrong by its own account.
+    pub word: Option<&'a Word>,
     /// Exit code by which an executor says "later" (75, `EX_TEMPFAIL` of sysexits); none for `shell`.
     pub later: Option<i32>,
     /// The completion line is asked for.
@@ -139,6 +154,13 @@ fn not_applied(code: Code, detail: &str) -> Gate {
 }
 
 fn process(seen: &Seen<'_>) -> Gate {
+    match seen.word {
+        Some(Word::Error(why)) => return fail(Code::Crash, why.clone()),
+        Some(Word::Interrupted) => return fail(Code::Crash, "it ended without its final event: it was interrupted"),
+        Some(Word::Limited(words)) => return fail(Code::RateLimited, words.clone()),
+        Some(Word::Denied(what)) => return fail(Code::PermissionDenied, what.clone()),
+        None => {}
+    }
     match &seen.end {
         End::Exited(0) => pass(Code::Crash),
         End::Exited(code) if seen.later == Some(*code) => {
@@ -226,6 +248,7 @@ mod tests {
 
     fn seen(report: &Report) -> Seen<'_> {
         Seen {
+            word: None,
             end: End::Exited(0),
             later: Some(75),
             signal: true,

@@ -35,8 +35,8 @@ impl Policy {
     pub(super) fn after(&self, failure: &Failure, kind: Kind, max: u32, seed: Seed, strikes: u32, salt: u64) -> Next {
         let counted = !matches!(failure.code, Code::RateLimited | Code::Conflict);
         let again = match (failure.code, kind) {
-            // A parent is looked at once; nothing could mend it between two looks.
-            (_, Kind::Parent) => false,
+            // A parent is looked at once; nothing could mend it between two looks. Nor would an agent be allowed more.
+            (_, Kind::Parent) | (Code::PermissionDenied, _) => false,
             (Code::RateLimited | Code::Conflict, _) => true,
             (Code::Timeout, _) => seed.timeouts < 2 && seed.attempts < max,
             _ => seed.attempts < max,

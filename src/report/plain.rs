@@ -26,7 +26,11 @@ const fn level(event: &Event) -> i8 {
         Event::TaskOutput { .. } | Event::StepStart { .. } | Event::BatchComplete { .. } | Event::TaskVerify { .. } => {
             1
         }
-        Event::TaskPhase { .. } | Event::TaskGate { .. } | Event::TaskSpawned { .. } | Event::TaskEnded { .. } => 2,
+        Event::TaskPhase { .. }
+        | Event::TaskGate { .. }
+        | Event::TaskAgent { .. }
+        | Event::TaskSpawned { .. }
+        | Event::TaskEnded { .. } => 2,
         _ => i8::MAX,
     }
 }

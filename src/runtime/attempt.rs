@@ -10,15 +10,17 @@ use tokio::sync::mpsc;
 
 use super::clock;
 use super::process::{
-    self, CommandLine, Ended, Line, LineSink, Outcome, Running, SpawnError, SpawnSpec, Stop, Stopper,
+    self, CommandLine, DISPLAY_MAX, Ended, Line, LineSink, Outcome, Running, SpawnError, SpawnSpec, Stop, Stopper,
+    Stream,
 };
 use super::quota::{self, Watch};
 use super::sandbox::Cell;
 use super::shell::Shell;
 use super::slots::{Claim, Workspace};
+use crate::agent::{self, Access, Adapter, Call, Decoder, Said, Session, Used};
 use crate::document::quota::Quota;
 use crate::engine::Node;
-use crate::engine::gates::End;
+use crate::engine::gates::{End, Word};
 use crate::engine::output::{Report, Scanner};
 use crate::git::REPOSITORY_VARIABLES;
 
@@ -36,6 +38,8 @@ pub(super) struct Attempt {
     /// For all commands of the try together.
     pub(super) timeout: Duration,
     pub(super) idle: Duration,
+    /// The same while an agent's tool runs.
+    pub(super) tool_idle: Duration,
     pub(super) grace: Duration,
     pub(super) quota: Quota,
     pub(super) sandbox: Option<Cell>,
@@ -95,6 +99,78 @@ pub(super) struct Ran {
     pub(super) outcome: Result<Outcome, SpawnError>,
 }
 
+/// What came of an executor.
+pub(super) struct Worked {
+    pub(super) ran: Vec<Ran>,
+    pub(super) report: Report,
+    /// Where it was an agent.
+    pub(super) session: Option<Box<Session>>,
+}
+
+/// An agent, and what is asked of it.
+pub(super) struct Agent {
+    pub(super) adapter: &'static dyn Adapter,
+    pub(super) program: String,
+    pub(super) model: Option<String>,
+    /// The session to go on with, and what that had used.
+    pub(super) resume: Option<(String, Used)>,
+    pub(super) access: Access,
+    pub(super) args: Vec<String>,
+    /// It works in a git repository.
+    pub(super) git: bool,
+}
+
+/// Reads what an agent prints, as it comes.
+struct Reading {
+    decoder: Box<dyn Decoder>,
+    session: Session,
+    notes: mpsc::UnboundedSender<agent::Note>,
+    display: Option<mpsc::Sender<Line>>,
+    node: Node,
+}
+
+impl Reading {
+    fn line(&mut self, stream: Stream, line: &[u8]) {
+        let Self { decoder, session, notes, display, node } = self;
+        let mut say = |said: Said| {
+            for text in display.iter().flat_map(|display| said.lines().into_iter().map(move |text| (display, text))) {
+                let (display, mut text) = text;
+                text.truncate(text.floor_char_boundary(DISPLAY_MAX));
+                // Lines that nobody takes are dropped.
+                display.try_send(Line { tag: *node, stream, text }).ok();
+            }
+            if let Some(note) = session.take(said) {
+                notes.send(note).ok();
+            }
+        };
+        match stream {
+            Stream::Stdout => decoder.stdout(line, &mut say),
+            Stream::Stderr => decoder.stderr(line, &mut say),
+        }
+    }
+}
+
+/// What went wrong with an agent by its own account; nothing where its process was ended by us, or never ran.
+pub(super) fn last_word(end: &End, session: &Session, adapter: &dyn Adapter) -> Option<Word> {
+    if !matches!(end, End::Exited(_) | End::Signalled(_)) {
+        return None;
+    }
+    if let (Some(limit), false) = (&session.limit, session.ended_well()) {
+        return Some(Word::Limited(limit.message.clone()));
+    }
+    if !session.denied.is_empty() {
+        let (title, name, what) = (adapter.title(), adapter.name(), session.denied.join(", "));
+        return Some(Word::Denied(format!(
+            "{title} was not allowed to use {what}; agent.access and agents.{name}.args in spec.toml say what it may do"
+        )));
+    }
+    match (&session.last, end) {
+        (Some(Some(error)), _) => Some(Word::Error(error.clone())),
+        (None, End::Exited(0)) if adapter.says_its_end() => Some(Word::Interrupted),
+        _ => None,
+    }
+}
+
 impl Ran {
     /// How it ended, for the gates. `limits` are the time and the idle limit of the try.
     pub(super) fn end(&self, limits: (Duration, Duration)) -> End {
@@ -104,8 +180,8 @@ impl Ran {
                 (Ended::Timeout, ..) => End::TimedOut(limits.0.as_secs()),
                 (Ended::Quota(over), ..) => End::OverQuota(over.code(), over.reason()),
                 (Ended::Idle, ..) => End::Stalled(limits.1.as_secs()),
-                // It ended well before the request to end reached it.
-                (Ended::Stopped(_), Some(0), _) => End::Exited(0),
+                // It ended well before the request to end reached it, or had said its last word.
+                (Ended::Stopped(_), Some(0), _) | (Ended::Stopped(Stop::Finished), ..) => End::Exited(0),
                 (Ended::Stopped(_), ..) => End::Cancelled,
                 (Ended::Exited, Some(exit), _) => End::Exited(exit),
                 (Ended::Exited, None, signal) => End::Signalled(signal.unwrap_or_default()),
@@ -135,7 +211,7 @@ impl Ran {
 const EVIDENCE: usize = 4 * 1024;
 
 /// The last lines of a text, at most [`EVIDENCE`] bytes.
-fn last_lines(text: &str) -> String {
+pub(super) fn last_lines(text: &str) -> String {
     let text = text.trim_end();
     if text.len() <= EVIDENCE {
         return text.to_owned();
@@ -184,7 +260,7 @@ impl Attempt {
     }
 
     /// Runs the executor with the prompt on its standard input, and reads what it says.
-    pub(super) async fn executor(self, command: String, prompt: String, brake: Brake) -> (Vec<Ran>, Report) {
+    pub(super) async fn executor(self, command: String, prompt: String, brake: Brake) -> Worked {
         let scanner = Arc::new(Mutex::new(Scanner::default()));
         let sink = Arc::clone(&scanner);
         let on_line: LineSink = Box::new(move |line| sink.lock().unwrap_or_else(PoisonError::into_inner).line(line));
@@ -193,7 +269,78 @@ impl Attempt {
         spec.on_line = Some(on_line);
         let outcome = self.process(spec, &brake).await;
         let report = std::mem::take(&mut *scanner.lock().unwrap_or_else(PoisonError::into_inner)).finish();
-        (vec![Ran { script: command, outcome }], report)
+        Worked { ran: vec![Ran { script: command, outcome }], report, session: None }
+    }
+
+    /// Runs an agent with the prompt, and reads what it says.
+    pub(super) async fn agent(self, agent: Agent, prompt: String, brake: Brake) -> Worked {
+        let prompt_file = self.log.with_extension("prompt.md");
+        let call = Call {
+            program: &agent.program,
+            cwd: &self.cwd,
+            also: &[],
+            model: agent.model.as_deref(),
+            resume: agent.resume.as_ref().map(|(id, _)| id.as_str()),
+            access: agent.access,
+            args: &agent.args,
+            prompt_file: &prompt_file,
+            git: agent.git,
+        };
+        let mut start = agent.adapter.start(&call);
+        let name = agent.program.clone();
+        let by = match start.prompt {
+            // Linux takes 128 KiB for one argument.
+            agent::Prompt::Argument if prompt.len() > 100 * 1024 => {
+                let words = format!("Read the file {} and do what it says.", prompt_file.display());
+                start.args.push(words.into());
+                agent::Prompt::File
+            }
+            by => by,
+        };
+        let mut stdin = Vec::new();
+        match by {
+            agent::Prompt::Stdin => stdin = prompt.into_bytes(),
+            agent::Prompt::Argument => start.args.push(prompt.into()),
+            agent::Prompt::File => {
+                let written = prompt_file.parent().map_or(Ok(()), std::fs::create_dir_all);
+                if let Err(source) = written.and_then(|()| std::fs::write(&prompt_file, prompt)) {
+                    let program = prompt_file.display().to_string();
+                    let outcome = Err(SpawnError::System { program, source });
+                    return Worked {
+                        ran: vec![Ran { script: name, outcome }],
+                        report: Report::default(),
+                        session: None,
+                    };
+                }
+            }
+        }
+        let mut spec = self.spec(CommandLine { program: start.program, args: start.args }, self.timeout);
+        spec.env.extend(start.env);
+        spec.stdin = Some(stdin);
+        // People see what it says, not the lines that it prints.
+        let (notes, receiver) = mpsc::unbounded_channel();
+        let display = spec.display.take().map(|(lines, _)| lines);
+        let (decoder, session) = (agent.adapter.decoder(), Session::default());
+        let reading = Arc::new(Mutex::new(Reading { decoder, session, notes, display, node: self.node }));
+        let sink = |stream| -> LineSink {
+            let reading = Arc::clone(&reading);
+            Box::new(move |line| reading.lock().unwrap_or_else(PoisonError::into_inner).line(stream, line))
+        };
+        (spec.on_line, spec.on_error_line) = (Some(sink(Stream::Stdout)), Some(sink(Stream::Stderr)));
+        (spec.notes, spec.busy_timeout) = (Some(receiver), Some(self.tool_idle));
+        let outcome = self.process(spec, &brake).await;
+        let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let exit = outcome.as_ref().ok().and_then(|outcome| outcome.exit);
+        let Reading { decoder, session, .. } = &mut *reading;
+        decoder.end(exit, &mut |said| {
+            session.take(said);
+        });
+        let mut session = std::mem::take(session);
+        if let Some((_, before)) = &agent.resume {
+            session.only_this(before, agent.adapter.cumulative());
+        }
+        let report = session.report();
+        Worked { ran: vec![Ran { script: name, outcome }], report, session: Some(Box::new(session)) }
     }
 
     /// Makes the tree of a try ready, and runs the setup script in it where that is due. What goes wrong is nothing that

@@ -325,7 +325,7 @@ pub(super) fn kind(item: &Item, settings: &RunSettings) -> Kind {
     } else if !item.fields.run.is_empty() {
         Kind::Run
     } else if is_verify(item) && !item.fields.verify.is_empty() {
-        Kind::Verify { executor: settings.exec.is_some() }
+        Kind::Verify { executor: settings.has_executor() }
     } else {
         Kind::Exec
     }

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::admission::Admission;
-use super::attempt::{self, Attempt, Brake, Prompt, Ran, Spawned, aside};
+use super::attempt::{self, Agent, Attempt, Brake, Prompt, Ran, Spawned, Worked, aside, last_word};
 use super::batch::{Batch, Merged};
 use super::board::{self, Board, ListFile};
 use super::clock;
@@ -33,6 +33,7 @@ use super::shell::Shell;
 use super::signals::{Asked, Signal, Signals};
 use super::slots::{Claim, Slots, Workspace};
 use super::tree;
+use crate::agent::{self, Adapter, Session, Used};
 use crate::cli::exit;
 use crate::cli::settings::RunSettings;
 use crate::document::quota::Quota;
@@ -95,6 +96,16 @@ pub(super) struct Life {
     pub(super) own: Option<Box<Own>>,
     /// Its signal was printed.
     pub(super) told: bool,
+    /// The agent of its newest try, and the session to go on with.
+    pub(super) agent: Option<Box<Chosen>>,
+}
+
+/// The agent of a try.
+pub(super) struct Chosen {
+    adapter: &'static dyn Adapter,
+    model: Option<String>,
+    /// What it can be gone on with, and what it had used in all.
+    session: Option<(String, Used)>,
 }
 
 impl Life {
@@ -143,6 +154,7 @@ pub(super) enum Done {
         node: Node,
         ran: Vec<Ran>,
         report: Report,
+        session: Option<Box<Session>>,
         space: Option<Box<Workspace>>,
     },
     /// With what the Verify wrote, where the task has a tree of its own.
@@ -324,6 +336,10 @@ impl Driver {
                 },
                 Some(spawned) = self.spawned.1.recv() => self.spawned(&spawned),
                 Some(done) = self.workers.join_next() => {
+                    // What it said last comes before its end.
+                    while let Ok(line) = self.lines.1.try_recv() {
+                        self.output(line);
+                    }
                     self.ended(done);
                     // What ended at the same time is taken in one go.
                     while let Some(done) = self.workers.try_join_next() {
@@ -847,6 +863,7 @@ impl Driver {
             log: parts.paths.folder().join(log),
             timeout: Duration::from_millis(timeout),
             idle: parts.settings.idle_timeout,
+            tool_idle: parts.settings.tool_timeout,
             grace: parts.settings.grace,
             quota: job.quota,
             sandbox,
@@ -885,7 +902,9 @@ impl Driver {
             tree.start(node, &key, declared)?;
         }
         let shell = self.parts.engine.kind(node) == Kind::Run;
-        self.task_start(node, number, if shell { "shell" } else { "exec" })?;
+        let agent = if shell { None } else { self.agent(node) };
+        let name = agent.as_ref().map_or("exec", |agent| agent.adapter.name());
+        self.task_start(node, number, if shell { "shell" } else { name })?;
         self.tell_slot(node, claim.as_ref())?;
         self.executors_ran |= !shell && claim.is_none();
         let scripts = job.run.to_vec();
@@ -896,8 +915,16 @@ impl Driver {
         self.summary.most_at_once = self.summary.most_at_once.max(self.parts.engine.running());
         if shell {
             self.workers.spawn(async move {
-                let work =
-                    |attempt: Attempt, brake| async move { (attempt.scripts(scripts, brake).await, Report::default()) };
+                let work = |attempt: Attempt, brake| async move {
+                    let ran = attempt.scripts(scripts, brake).await;
+                    Worked { ran, report: Report::default(), session: None }
+                };
+                executor(node, attempt, claim, brake, work).await
+            });
+        } else if let Some(agent) = agent {
+            let prompt = self.prompt(node, number, &job);
+            self.workers.spawn(async move {
+                let work = |attempt: Attempt, brake| attempt.agent(agent, prompt, brake);
                 executor(node, attempt, claim, brake, work).await
             });
         } else {
@@ -909,6 +936,34 @@ impl Driver {
             });
         }
         Ok(())
+    }
+
+    /// The agent for a try of a task; none where a command is the executor.
+    fn agent(&mut self, node: Node) -> Option<Agent> {
+        let settings = &self.parts.settings;
+        let fields = &self.parts.board.item(node).fields;
+        if settings.exec.is_some() {
+            return None;
+        }
+        let named = fields.agent.as_deref().and_then(agent::by_name);
+        let adapter = named.or_else(|| settings.agent.as_deref().and_then(agent::by_name))?;
+        let model = fields.model.clone().or_else(|| settings.model.clone());
+        let life = &mut self.parts.lives[node];
+        let before = life.agent.take().filter(|it| it.adapter.name() == adapter.name() && it.model == model);
+        // Where its changes are gone it would go on from what is not there.
+        let afresh = life.failure.as_ref().is_some_and(|it| it.code == Code::Conflict);
+        let resumes = settings.resume && adapter.resumes() && !afresh;
+        let resume = before.and_then(|before| before.session).filter(|_| resumes);
+        life.agent = Some(Box::new(Chosen { adapter, model: model.clone(), session: resume.clone() }));
+        Some(Agent {
+            adapter,
+            program: adapter.programs().first().copied().unwrap_or_default().to_owned(),
+            model,
+            resume,
+            access: settings.access,
+            args: Vec::new(),
+            git: self.parts.tree.is_some(),
+        })
     }
 
     /// A process of a try runs: noted, so that a run after this one can tell what is left.
@@ -1091,7 +1146,9 @@ impl Driver {
 
     fn ended(&mut self, done: Result<Done, tokio::task::JoinError>) {
         let result = match done {
-            Ok(Done::Executor { node, ran, report, space }) => self.executor_ended(node, &ran, &report, space),
+            Ok(Done::Executor { node, ran, report, session, space }) => {
+                self.executor_ended(node, &ran, &report, session, space)
+            }
             Ok(Done::Verify { node, ran, space }) => self.verify_ended(node, &ran, space),
             Ok(Done::Unfit { node, verify, reason }) => {
                 self.clock_off(node);
@@ -1131,6 +1188,7 @@ impl Driver {
         node: Node,
         ran: &[Ran],
         report: &Report,
+        session: Option<Box<Session>>,
         space: Option<Box<Workspace>>,
     ) -> Result<(), Fatal> {
         let seconds = self.clock_off(node);
@@ -1191,7 +1249,10 @@ impl Driver {
             events.extend(refusals(&mut tree.ledger, &format!("made while {} ran, and never committed", task.task)));
             self.parts.lives[node].taken = Some(Box::new(taken));
         }
-        let (gates, result) = self.judge(node, ran, report, head, !commits.is_empty());
+        let (gates, result) = self.judge(node, ran, report, session.as_deref(), head, !commits.is_empty());
+        if let Some(session) = session {
+            events.push(self.agent_ended(node, *session, seconds, &result));
+        }
         let shell = self.parts.engine.kind(node) == Kind::Run;
         for gate in gates {
             if !shell
@@ -1217,11 +1278,39 @@ impl Driver {
         Ok(())
     }
 
+    /// What the agent of a try was and used; its session is kept for the next try.
+    fn agent_ended(&mut self, node: Node, session: Session, seconds: f64, result: &Result<(), Failure>) -> Event {
+        let task = self.task(node);
+        let life = &mut self.parts.lives[node];
+        let mut agent = String::new();
+        if let Some(chosen) = &mut life.agent {
+            chosen.adapter.name().clone_into(&mut agent);
+            let mut used = chosen.session.take().map(|(_, used)| used).unwrap_or_default();
+            used.tokens += session.tokens.unwrap_or_default();
+            used.cost += session.cost.unwrap_or_default();
+            chosen.session = session.id.clone().map(|id| (id, used));
+        }
+        Event::TaskAgent {
+            task,
+            attempt: life.attempt,
+            agent,
+            model: session.model,
+            session: session.id,
+            messages: session.messages,
+            tool_calls: session.tool_calls,
+            tokens: session.tokens,
+            cost: session.cost,
+            seconds,
+            outcome: result.as_ref().map_or_else(|failure| failure.code.name(), |()| "done").to_owned(),
+        }
+    }
+
     fn judge(
         &self,
         node: Node,
         ran: &[Ran],
         report: &Report,
+        session: Option<&Session>,
         head: Head,
         committed: bool,
     ) -> (Vec<Gate>, Result<(), Failure>) {
@@ -1256,10 +1345,18 @@ impl Driver {
         let refused = |why: Refusal| taken.refused.iter().filter(move |refused| refused.why == why);
         let too_many = refused(Refusal::TooMany).count();
         let secrets: Vec<String> = refused(Refusal::Secret).map(|refused| refused.path.to_string()).collect();
+        let end = last.end(self.limits(node));
+        let adapter = life.agent.as_ref().map(|chosen| chosen.adapter);
+        let word = session.zip(adapter).and_then(|(session, adapter)| last_word(&end, session, adapter));
+        let tail = match session {
+            Some(session) if !session.tail.is_empty() => attempt::last_lines(&session.said()),
+            _ => last.tail(),
+        };
         gates::judge(&Seen {
-            end: last.end(self.limits(node)),
-            later: (!shell).then_some(LATER),
-            signal: !shell && settings.exec_signal,
+            end,
+            word: word.as_ref(),
+            later: (!shell && session.is_none()).then_some(LATER),
+            signal: !shell && (settings.exec_signal || session.is_some()),
             report,
             head,
             changes: (told || !changes.is_empty()).then_some(&changes[..]),
@@ -1270,7 +1367,7 @@ impl Driver {
             ownership: settings.ownership,
             too_many: (too_many > 0).then_some(too_many),
             secrets: &secrets,
-            tail: &last.tail(),
+            tail: &tail,
         })
     }
 
@@ -1617,7 +1714,7 @@ fn gate_event(task: &TaskRef, attempt: u32, gate: Gate) -> Event {
 /// Tasks of the plan that nothing can run.
 #[must_use]
 pub fn unrunnable(doc: &Document, plan: &plan::Plan, settings: &RunSettings) -> Vec<usize> {
-    if settings.exec.is_some() {
+    if settings.has_executor() {
         return Vec::new();
     }
     let needs = |index: &usize| board::kind(&doc.items[*index], settings) == Kind::Exec;
@@ -1674,7 +1771,7 @@ fn life_root(parts: &Parts, node: Node) -> Option<PathBuf> {
 async fn executor<W, F>(node: Node, attempt: Attempt, claim: Option<Claim>, brake: Brake, work: W) -> Done
 where
     W: FnOnce(Attempt, Brake) -> F,
-    F: Future<Output = (Vec<Ran>, Report)>,
+    F: Future<Output = Worked>,
 {
     let unfit = |reason| Done::Unfit { node, verify: false, reason };
     let mut space = match claim {
@@ -1684,14 +1781,14 @@ where
             Err(reason) => return unfit(reason),
         },
     };
-    let (ran, report) = work(attempt, brake).await;
+    let Worked { ran, report, session } = work(attempt, brake).await;
     if let Some(mut inside) = space.take() {
         match aside(move || inside.look().map(|()| inside)).await {
             Ok(inside) => space = Some(inside),
             Err(reason) => return unfit(reason),
         }
     }
-    Done::Executor { node, ran, report, space }
+    Done::Executor { node, ran, report, session, space }
 }
 
 /// What is in an isolated progress file, if it is there.

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use super::clock;
 use super::quota::{self, Over, Watch};
 use super::tree::{self, Tree};
+use crate::agent::Note;
 
 /// How long the pipes may stay open after the process and everything it started are gone.
 const PIPE_WAIT: Duration = Duration::from_secs(2);
@@ -86,13 +87,19 @@ pub struct SpawnSpec {
     pub merge_streams: bool,
     /// Sees every line of standard output.
     pub on_line: Option<LineSink>,
+    /// Sees every line of standard error.
+    pub on_error_line: Option<LineSink>,
+    /// What is known of it from what it prints.
+    pub notes: Option<mpsc::UnboundedReceiver<Note>>,
     /// Gets lines for display as long as it has room.
     pub display: Option<(mpsc::Sender<Line>, usize)>,
     /// It is ended after so long.
     pub timeout: Option<Duration>,
     /// It is ended after so long without output or activity (processor time of its tree).
     pub idle_timeout: Option<Duration>,
-    /// Between TERM and KILL.
+    /// The same while it is [`Note::Busy`].
+    pub busy_timeout: Option<Duration>,
+    /// Between TERM and KILL, and from its [last word](Note::Final) to TERM.
     pub grace: Duration,
     /// What it may use up.
     pub watch: Option<Watch>,
@@ -111,9 +118,12 @@ impl SpawnSpec {
             log: log.into(),
             merge_streams: false,
             on_line: None,
+            on_error_line: None,
+            notes: None,
             display: None,
             timeout: None,
             idle_timeout: None,
+            busy_timeout: None,
             grace: Duration::from_secs(10),
             watch: None,
         }
@@ -300,6 +310,7 @@ pub struct Running {
     stderr: Pump,
     log: Log,
     stop: watch::Sender<Option<Stop>>,
+    notes: Option<mpsc::UnboundedReceiver<Note>>,
     limits: Limits,
 }
 
@@ -346,13 +357,14 @@ pub async fn spawn(spec: SpawnSpec) -> Result<Running, SpawnError> {
         start_ticks: tree::start_ticks(pid),
         tree: Tree::new(pid, mark),
         stdout: Pump::new(Some(stdout), Stream::Stdout, STDOUT_TAIL, spec.on_line, spec.display.clone()),
-        stderr: Pump::new(stderr, Stream::Stderr, STDERR_TAIL, None, spec.display),
+        stderr: Pump::new(stderr, Stream::Stderr, STDERR_TAIL, spec.on_error_line, spec.display),
         child,
         started,
         input,
         log: Log { path: spec.log, file: None, error: None },
         stop: watch::Sender::new(None),
-        limits: Limits::new(started, spec.timeout, spec.idle_timeout, spec.grace, spec.watch),
+        notes: spec.notes,
+        limits: Limits::new(started, spec.timeout, (spec.idle_timeout, spec.busy_timeout), spec.grace, spec.watch),
     })
 }
 
@@ -417,6 +429,15 @@ fn find(program: &OsStr, path: &OsStr) -> Option<PathBuf> {
         .find(|file| is_executable(file))
 }
 
+/// Whether a program of that name (or path) could be started.
+#[must_use]
+pub fn on_path(program: &str) -> bool {
+    if program.contains('/') {
+        return is_executable(Path::new(program));
+    }
+    std::env::var_os("PATH").is_some_and(|path| find(OsStr::new(program), &path).is_some())
+}
+
 /// Whether a file may be run as a program.
 pub(super) fn is_executable(file: &Path) -> bool {
     file.is_file() && access(file, AccessFlags::X_OK).is_ok()
@@ -462,6 +483,10 @@ impl Running {
                     self.printed(&mut alarm);
                 }
                 () = written(&mut self.input) => self.input = None,
+                note = noted(&mut self.notes) => {
+                    self.limits.note(note);
+                    alarm.as_mut().reset(clock::timer(self.limits.next()));
+                }
                 Ok(()) = stops.changed() => {
                     if let Some(stop) = *stops.borrow_and_update() {
                         self.limits.end(Ended::Stopped(stop), &self.tree);
@@ -560,6 +585,17 @@ async fn written(input: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
     }
 }
 
+/// The next that is known of a process; never where nobody says anything.
+async fn noted(notes: &mut Option<mpsc::UnboundedReceiver<Note>>) -> Note {
+    match notes {
+        Some(notes) => match notes.recv().await {
+            Some(note) => note,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
 /// What [`Limits::ring`] asks for.
 #[derive(PartialEq, Eq)]
 enum Ring {
@@ -573,6 +609,11 @@ struct Limits {
     ended: Option<Ended>,
     deadline: Option<Instant>,
     idle: Option<Duration>,
+    /// The same while it is busy.
+    busy_idle: Option<Duration>,
+    busy: bool,
+    /// When it said its last word.
+    result_at: Option<Instant>,
     /// The last output or activity.
     last_sign: Instant,
     /// Processor time when it was last looked at.
@@ -591,7 +632,7 @@ impl Limits {
     fn new(
         started: Instant,
         timeout: Option<Duration>,
-        idle: Option<Duration>,
+        (idle, busy_idle): (Option<Duration>, Option<Duration>),
         grace: Duration,
         watch: Option<Watch>,
     ) -> Self {
@@ -599,6 +640,9 @@ impl Limits {
             ended: None,
             deadline: timeout.map(|timeout| started + timeout),
             idle,
+            busy_idle,
+            busy: false,
+            result_at: None,
             last_sign: started,
             cpu: 0,
             look_at: started + idle.unwrap_or_default() / 4,
@@ -615,10 +659,42 @@ impl Limits {
     /// When to [`ring`](Self::ring) next.
     fn next(&self) -> Instant {
         let end = match self.ended {
-            None => [self.deadline, self.idle.map(|_| self.look_at), self.watch.map(|_| self.watch_at)],
-            Some(_) => [self.kill_at, self.give_up_at, None],
+            None => {
+                let idle = self.idle().map(|_| self.look_at);
+                [self.deadline, idle, self.watch.map(|_| self.watch_at), self.lingers_until()]
+            }
+            Some(_) => [self.kill_at, self.give_up_at, None, None],
         };
         end.into_iter().flatten().fold(self.reap_at, Instant::min)
+    }
+
+    /// How long it may be silent as things are.
+    fn idle(&self) -> Option<Duration> {
+        if self.busy { self.busy_idle } else { self.idle }
+    }
+
+    /// Until when it may stay behind its last word: what it still prints gives it more time, for there may be more to
+    /// come, but not for ever.
+    fn lingers_until(&self) -> Option<Instant> {
+        let result_at = self.result_at.filter(|_| !self.busy)?;
+        Some((result_at.max(self.last_sign) + self.grace).min(result_at + 6 * self.grace))
+    }
+
+    fn note(&mut self, note: Note) {
+        let now = clock::now();
+        match note {
+            Note::Final => self.result_at = Some(now),
+            Note::Busy(busy) => {
+                self.busy = busy;
+                if busy {
+                    // Another turn began.
+                    self.result_at = None;
+                }
+                // The clock of the one does not count for the other.
+                self.last_sign = now;
+                self.look_at = now + self.idle().unwrap_or_default() / 4;
+            }
+        }
     }
 
     /// Begins to end the tree, or ends it faster. The first reason stays, but a stronger [`Stop`] replaces a weaker.
@@ -665,9 +741,11 @@ impl Limits {
             }
         }
         if self.ended.is_none() {
-            if self.deadline.is_some_and(|at| now >= at) {
+            if self.lingers_until().is_some_and(|at| now >= at) {
+                self.end(Ended::Stopped(Stop::Finished), tree);
+            } else if self.deadline.is_some_and(|at| now >= at) {
                 self.end(Ended::Timeout, tree);
-            } else if let Some(limit) = self.idle.filter(|_| now >= self.look_at) {
+            } else if let Some(limit) = self.idle().filter(|_| now >= self.look_at) {
                 self.look(limit, now, tree);
             }
         }

@@ -6,6 +6,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::agent::Tokens;
+
 /// The schema name of [`Envelope`].
 pub const SCHEMA: &str = "spec.event/1";
 
@@ -167,7 +169,7 @@ pub enum Event {
         attempt: u32,
         /// Its title.
         title: String,
-        /// `shell`, `exec` or `verify`.
+        /// `shell`, `exec`, `verify`, or the agent.
         executor: String,
         /// Its log, relative to the folder of the list.
         log: String,
@@ -243,6 +245,32 @@ pub enum Event {
         output_bytes: u64,
         /// Processes it left behind that were ended.
         left_behind: usize,
+    },
+    /// What the agent of a try was and used, as far as it says so.
+    TaskAgent {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+        /// The agent, as in `--agent`.
+        agent: String,
+        /// The model that worked.
+        model: Option<String>,
+        /// Its session.
+        session: Option<String>,
+        /// Messages of the agent.
+        messages: u32,
+        /// Its tool calls.
+        tool_calls: u32,
+        /// Tokens of this try.
+        tokens: Option<Tokens>,
+        /// Money of this try, in US dollars.
+        cost: Option<f64>,
+        /// How long it ran, in seconds.
+        seconds: f64,
+        /// `done`, or the code of the gate that it did not pass.
+        outcome: String,
     },
     /// What was in the isolated progress file when the executor ended.
     TaskProgress {

@@ -417,6 +417,7 @@ impl Recovered {
             | Event::BatchStart { .. }
             | Event::TaskPhase { .. }
             | Event::TaskOutput { .. }
+            | Event::TaskAgent { .. }
             | Event::TaskGate { .. }
             | Event::TaskVerify { .. }
             | Event::ParentComplete { .. }

@@ -7,6 +7,7 @@ mod env;
 mod world;
 
 mod acceptance;
+mod agents;
 mod corpus;
 mod coverage;
 mod epics;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{held, plan};
+use crate::agent;
 use crate::cli::args::{self, PlanArgs, PlanFormat, RunArgs};
 use crate::cli::settings::{self, Color, RunSettings};
 use crate::cli::{Error, config, target, warn};
@@ -12,6 +13,7 @@ use crate::git;
 use crate::report::{Output, ReportSettings, Reporters};
 use crate::runtime::epic::{self, Epic, Member};
 use crate::runtime::prepare::{self, Job, RunError};
+use crate::runtime::process;
 use crate::runtime::shell::Shell;
 use crate::store::epic::{EpicFile, Status};
 use crate::store::paths::SpecPaths;
@@ -142,7 +144,7 @@ fn checked(
     color: Option<Color>,
 ) -> Result<(target::List, RunSettings, crate::plan::Plan), Error> {
     let list = target::load(file)?;
-    let (settings, warnings) = RunSettings::resolve(args, color, &list.path)?;
+    let (mut settings, warnings) = RunSettings::resolve(args, color, &list.path)?;
     for warning in warnings {
         warn(&warning);
     }
@@ -152,7 +154,13 @@ fn checked(
     if settings.require_verify {
         refuse_unverified(&list.document, &planned, &shown)?;
     }
+    if !settings.has_executor() && !prepare::unrunnable(&list.document, &planned, &settings).is_empty() {
+        settings.agent = find_agent();
+    }
     refuse_unrunnable(&list.document, &planned, &settings, &shown)?;
+    if let Some(adapter) = settings.agent.as_deref().and_then(agent::by_name).filter(|_| !args.dry_run) {
+        refuse_missing_agent(adapter)?;
+    }
     if let Some(command) = settings.exec.as_ref().filter(|_| !args.dry_run) {
         refuse_missing_program(command)?;
     }
@@ -202,8 +210,25 @@ fn refuse_unrunnable(
     let most = lines.iter().take(10).cloned().collect::<String>();
     let more = if lines.len() > 10 { format!("\n  and {} more", lines.len() - 10) } else { String::new() };
     Err(Error::usage(format_args!("{} with neither a Run field nor an executor:{most}{more}", tasks(lines.len())))
-        .hint("name a command that carries out tasks with --exec 'CMD' (the prompt comes on its standard input)")
+        .hint("name an agent with --agent NAME (none that spec knows is on PATH; `spec agents` lists them)")
+        .hint("or a command that carries out tasks with --exec 'CMD' (the prompt comes on its standard input)")
         .hint("or give the tasks a **Run** field with the commands to run"))
+}
+
+/// The first agent that is installed, where none was named.
+fn find_agent() -> Option<String> {
+    let found = agent::ALL.iter().find(|adapter| adapter.programs().iter().any(|program| process::on_path(program)))?;
+    warn(&format!("no executor was named: {} is installed and is used (--agent {})", found.title(), found.name()));
+    Some(found.name().to_owned())
+}
+
+fn refuse_missing_agent(adapter: &dyn agent::Adapter) -> Result<(), Error> {
+    if adapter.programs().iter().any(|program| process::on_path(program)) {
+        return Ok(());
+    }
+    let (title, program) = (adapter.title(), adapter.programs().join(" or "));
+    Err(Error::usage(format_args!("--agent {}: {title} is not installed: no `{program}` on PATH", adapter.name()))
+        .hint("install it, name another (`spec agents` lists them), or give a command with --exec 'CMD'"))
 }
 
 fn tasks(count: usize) -> String {
