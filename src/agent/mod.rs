@@ -224,6 +224,18 @@ pub enum LimitKind {
     Overloaded,
 }
 
+impl LimitKind {
+    /// The name in events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Rate => "rate",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
 /// When a limit ends, as it was said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resets {
@@ -240,6 +252,28 @@ pub enum Resets {
         /// Of UTC, not of the local clock.
         utc: bool,
     },
+}
+
+impl Resets {
+    /// How long that is from now, in seconds. `now` has the local clock's time zone.
+    #[must_use]
+    pub fn wait(&self, now: &jiff::Zoned) -> u64 {
+        let clock = |hour: u8, minute: u8, now: &jiff::Zoned| {
+            let at = now.date().at(hour.min(23).cast_signed(), minute.min(59).cast_signed(), 0, 0);
+            let today = at.to_zoned(now.time_zone().clone()).ok()?;
+            let at = if today <= *now { today.checked_add(jiff::Span::new().days(1)).ok()? } else { today };
+            Some(at.timestamp().as_second() - now.timestamp().as_second())
+        };
+        let seconds = match self {
+            Self::At(at) => Some(at - now.timestamp().as_second()),
+            Self::In(seconds) => return *seconds,
+            Self::Clock { hour, minute, utc: true } => {
+                clock(*hour, *minute, &now.with_time_zone(jiff::tz::TimeZone::UTC))
+            }
+            Self::Clock { hour, minute, utc: false } => clock(*hour, *minute, now),
+        };
+        seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default()
+    }
 }
 
 /// Tokens, by what they are paid for.
@@ -281,5 +315,22 @@ impl std::ops::AddAssign for Tokens {
         self.cache_read += more.cache_read;
         self.cache_write += more.cache_write;
         self.output += more.output;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_shows_a_time_next_today_or_tomorrow() {
+        let now: jiff::Zoned = "2026-11-21T09:00:00+02:00[+02:00]".parse().expect("a time");
+        let clock = |hour, minute, utc| Resets::Clock { hour, minute, utc }.wait(&now);
+        assert_eq!(clock(9, 17, false), 17 * 60);
+        assert_eq!(clock(9, 0, false), 24 * 3600, "it is that time now");
+        assert_eq!(clock(8, 39, true), 99 * 60, "07:00 by that clock");
+        assert_eq!(Resets::At(now.timestamp().as_second() + 5).wait(&now), 5);
+        assert_eq!(Resets::At(0).wait(&now), 0, "over");
+        assert_eq!(Resets::In(3).wait(&now), 3);
     }
 }

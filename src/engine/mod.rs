@@ -63,9 +63,24 @@ pub struct TaskSpec {
     /// How many tasks wait for it in a row: of those that may start, who holds up more goes first. 0 where the order of
     /// the list counts.
     pub held_up: usize,
+    /// The accounts that an executor of it may work for, in order of preference, for its first attempt, its second and so
+    /// on; the last are for all further ones. Empty where no account is known that could be used up.
+    pub accounts: Vec<Vec<Account>>,
     /// What it waits for.
     pub needs: Vec<Need>,
 }
+
+impl TaskSpec {
+    /// The accounts for an attempt, 1 for the first; none where none is known.
+    #[must_use]
+    pub fn accounts_for(&self, attempt: u32) -> Option<&[Account]> {
+        let last = self.accounts.len().checked_sub(1)?;
+        Some(&self.accounts[last.min(attempt.saturating_sub(1) as usize)])
+    }
+}
+
+/// Something that may be used up for a while: what several executors have in common at the service of a model.
+pub type Account = usize;
 
 /// One thing that a task waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +190,13 @@ pub enum Event {
     Wake,
     /// A person steers.
     Steer(Steer),
+    /// An account takes no more until then, or nobody knows until when. Comes before the `Ended` of the task that met it.
+    Closed {
+        /// Which.
+        account: Account,
+        /// When it takes more.
+        until: Option<Millis>,
+    },
     /// From now on no task starts beside so many others; the machine has no room for more. One always may.
     Ceiling(usize),
     /// Stop in order: nothing new, end what runs, land what passed.
@@ -208,6 +230,10 @@ pub enum Effect {
         node: Node,
         /// 1 for the first try.
         attempt: u32,
+        /// 1 for the first attempt; a try that was cut short or met a limit uses up none.
+        round: u32,
+        /// Which of its [accounts](TaskSpec::accounts) for that attempt; 0 where it has none.
+        choice: usize,
         /// How long this try may take.
         timeout: Millis,
     },
@@ -273,6 +299,13 @@ pub enum Effect {
     Unblock {
         /// Which.
         node: Node,
+    },
+    /// An account takes no more until then, as far as is known; who may work for no other waits.
+    Closed {
+        /// Which.
+        account: Account,
+        /// When it is tried again.
+        until: Millis,
     },
     /// A person left it out.
     Skip {

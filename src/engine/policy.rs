@@ -52,13 +52,23 @@ impl Policy {
     }
 
     /// The delay after `strikes` failures in a row: doubling, capped, and between 80 and 100 % of that by jitter.
-    fn delay(&self, strikes: u32, salt: u64) -> Millis {
+    pub(super) fn delay(&self, strikes: u32, salt: u64) -> Millis {
         let full = self.backoff.saturating_mul(1 << strikes.min(20)).min(self.backoff_max);
+        full - full / 5 * self.thousandths(salt) / 1000
+    }
+
+    /// How long after a known moment a task starts, so that not all that wait for it do at once: up to a delay.
+    pub(super) fn spread(&self, salt: u64) -> Millis {
+        self.backoff * self.thousandths(salt) / 1000
+    }
+
+    /// A number from 0 to 999 by chance.
+    fn thousandths(&self, salt: u64) -> u64 {
         // SplitMix64: a well-known mixer, so that tries spread without a random number generator in here.
         let mut z = self.seed.wrapping_add(salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        full - full / 5 * ((z >> 32) % 1000) / 1000
+        (z >> 32) % 1000
     }
 }
 

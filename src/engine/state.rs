@@ -3,11 +3,12 @@
 //! the list looks at what is left as a whole.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::policy::Next;
 use super::{
-    Code, Effect, Event, Failure, Finish, Halt, Kind, Millis, Need, Node, Policy, Replan, Seed, Stage, Steer, TaskSpec,
+    Account, Code, Effect, Event, Failure, Finish, Halt, Kind, Millis, Need, Node, Policy, Replan, Seed, Stage, Steer,
+    TaskSpec,
 };
 
 /// Where a task is on its way.
@@ -78,6 +79,8 @@ struct Task {
     /// Time used by this try's executor.
     used: Millis,
     stopping: Option<Stopping>,
+    /// What its executor works for.
+    account: Option<Account>,
     /// Number of its stage.
     stage: usize,
     /// Its stage is going on.
@@ -121,6 +124,8 @@ pub struct RunState {
     paused: bool,
     /// What the machine has room for.
     ceiling: usize,
+    /// Accounts that take no more for now: until when, and how often in a row nobody knew that.
+    closed: BTreeMap<Account, (Millis, u32)>,
     halt: Option<Halt>,
     asked: bool,
     /// A stage ended with something that did not land.
@@ -149,6 +154,7 @@ impl RunState {
             timers: BTreeSet::new(),
             paused: false,
             ceiling: usize::MAX,
+            closed: BTreeMap::new(),
             halt: None,
             asked: true,
             broken: false,
@@ -248,6 +254,7 @@ impl RunState {
             Event::Wake => {}
             Event::Steer(steer) => self.steer(steer, &mut fx),
             Event::Ceiling(most) => self.ceiling = most,
+            Event::Closed { account, until } => self.close_account(account, until, &mut fx),
             Event::Halt(halt) => self.halt_now(halt, &mut fx),
         }
         self.wake(&mut fx);
@@ -358,15 +365,25 @@ impl RunState {
         while self.may_start() && self.running < self.limit().min(self.ceiling.max(1)) {
             let Some((.., node)) = self.ready.pop_first() else { return };
             let now = self.now;
+            let verify_first = match self.tasks[node].spec.kind {
+                Kind::Parent | Kind::Verify { executor: false } => true,
+                Kind::Verify { executor: true } => !self.tasks[node].seed.failed,
+                Kind::Run | Kind::Exec => false,
+            };
+            let choice = match self.choose(node) {
+                _ if verify_first => 0,
+                Ok(choice) => choice,
+                Err(opens) => {
+                    let at = opens + self.policy.spread(node as u64);
+                    self.tasks[node].phase = Phase::Backoff;
+                    self.timers.insert((at, node));
+                    continue;
+                }
+            };
             let task = &mut self.tasks[node];
             task.seed.tries += 1;
             task.seed.attempts += 1;
             task.used = 0;
-            let verify_first = match task.spec.kind {
-                Kind::Parent | Kind::Verify { executor: false } => true,
-                Kind::Verify { executor: true } => !task.seed.failed,
-                Kind::Run | Kind::Exec => false,
-            };
             if verify_first && task.spec.own_tree {
                 self.running += 1;
                 self.verify_in_own_tree(node, fx);
@@ -378,8 +395,31 @@ impl RunState {
                 task.started = now;
                 self.running += 1;
                 let timeout = task.budget();
-                fx.push(Effect::Start { node, attempt: task.seed.tries, timeout });
+                let (attempt, round) = (task.seed.tries, task.seed.attempts);
+                task.account = task.spec.accounts_for(round).and_then(|accounts| accounts.get(choice).copied());
+                fx.push(Effect::Start { node, attempt, round, choice, timeout });
             }
+        }
+    }
+
+    /// The first account that takes more, of those for the next attempt of a task; else when the first one will.
+    fn choose(&self, node: Node) -> Result<usize, Millis> {
+        let task = &self.tasks[node];
+        let Some(accounts) = task.spec.accounts_for(task.seed.attempts + 1) else { return Ok(0) };
+        let opens = |account: &Account| self.closed.get(account).map_or(0, |(until, _)| *until);
+        let open = accounts.iter().position(|account| opens(account) <= self.now);
+        open.ok_or_else(|| accounts.iter().map(opens).min().unwrap_or_default())
+    }
+
+    fn close_account(&mut self, account: Account, until: Option<Millis>, fx: &mut Vec<Effect>) {
+        let (now, (before, strikes)) = (self.now, self.closed.get(&account).copied().unwrap_or_default());
+        // Several that run when it happens are one strike.
+        let strikes = if before > now { strikes } else { strikes + 1 };
+        let at = until.unwrap_or_else(|| now + self.policy.delay(strikes.saturating_sub(1), account as u64));
+        let until = at.max(before);
+        self.closed.insert(account, (until, strikes));
+        if until > before {
+            fx.push(Effect::Closed { account, until });
         }
     }
 
@@ -503,6 +543,11 @@ impl RunState {
             return;
         }
         task.used = now.saturating_sub(task.started);
+        let limited = matches!(&result, Err(failure) if failure.code == Code::RateLimited);
+        if let Some(account) = task.account.take().filter(|_| !limited) {
+            // It works again. While it is closed that says nothing: others met its limit later.
+            self.closed.retain(|closed, (until, _)| *closed != account || *until > now);
+        }
         if result.is_ok() && task.stopping.is_none() && task.spec.verify && task.spec.own_tree {
             return self.verify_in_own_tree(node, fx);
         }
@@ -569,7 +614,11 @@ impl RunState {
                 fx.push(Effect::Fail { node, attempt, failure });
                 self.close(node, Phase::Failed, fx);
             }
-            Next::Retry { delay, counted } => {
+            Next::Retry { mut delay, counted } => {
+                if failure.code == Code::RateLimited && !task.spec.accounts.is_empty() {
+                    // Its account is closed, and another may take it.
+                    delay = 0;
+                }
                 if !counted {
                     task.seed.attempts = task.seed.attempts.saturating_sub(1);
                 }
@@ -988,6 +1037,7 @@ impl Task {
             started: 0,
             used: 0,
             stopping: None,
+            account: None,
             stage: 0,
             active: false,
             past: false,

@@ -73,6 +73,8 @@ fn world(number: u64) -> World {
                 timeout: 1000,
                 own_tree: own_trees == 1 || (own_trees == 2 && dice.one_in(2)),
                 held_up: if land_each { dice.below(3) as usize } else { 0 },
+                // Another agent from the second attempt on, and one to fall back on.
+                accounts: if kind == Kind::Exec && dice.one_in(2) { vec![vec![0], vec![1, 0]] } else { Vec::new() },
                 needs: needs.into_iter().map(|node| Need { node, blocks: dice.one_in(2) }).collect(),
             }
         })
@@ -206,6 +208,7 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
     let mut next = vec![Event::Next];
     let (mut now, mut count, mut tick) = (0, 0, 0);
     let mut room = usize::MAX;
+    let (mut closed, mut works_for) = ([0; 2], BTreeMap::new());
     while seat.finish.is_none() {
         count += 1;
         assert!(count < 5000, "run {} does not end", world.number);
@@ -231,6 +234,17 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
                 _ => panic!("run {} waits for nothing", world.number),
             }
         };
+        let event = match event {
+            Event::Ended { node, result: Err(failure) }
+                if failure.code == Code::RateLimited && works_for.contains_key(&node) =>
+            {
+                let account = works_for.remove(&node).expect("there");
+                let until = (!dice.one_in(3)).then(|| now + dice.below(2000));
+                next.push(Event::Ended { node, result: Err(failure) });
+                Event::Closed { account, until }
+            }
+            event => event,
+        };
         match &event {
             Event::Ended { node, .. } => drop(seat.running.remove(node)),
             Event::Verified { node, .. } => drop(seat.verifying_apart.remove(node)),
@@ -244,8 +258,12 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
             let took = 1 + dice.below(50);
             match effect {
                 Effect::NextStage => next.push(Event::Next),
-                Effect::Start { node, attempt, timeout } => {
+                Effect::Start { node, attempt, round, choice, timeout } => {
                     seat.may_start(node);
+                    let account = world.specs[node].accounts_for(round).map(|accounts| accounts[choice]);
+                    let open = |account| closed[account] <= now;
+                    assert!(account.is_none_or(open), "run {}: {node} works for a closed account", world.number);
+                    works_for.extend(account.map(|account| (node, account)));
                     assert!(timeout == 1000 || timeout == 2000);
                     seat.facts.push(Fact::Started(node));
                     seat.running.insert(node);
@@ -269,6 +287,10 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
                     }
                     let result = world.outcome(node, attempt, 1);
                     seat.queue.insert((now + took, tick), Event::Verified { node, result });
+                }
+                Effect::Closed { account, until } => {
+                    assert!(until > closed[account]);
+                    closed[account] = until;
                 }
                 Effect::Stop { node } => {
                     seat.stopped.insert(node);
@@ -500,6 +522,7 @@ fn exec(index: usize) -> TaskSpec {
         timeout: 1000,
         own_tree: false,
         held_up: 0,
+        accounts: Vec::new(),
         needs: Vec::new(),
     }
 }
@@ -522,7 +545,11 @@ fn tell(state: &mut RunState, now: Millis, event: Event) -> Vec<String> {
         Effect::NextStage => "next?".to_owned(),
         Effect::StageBegin { number, nodes } => format!("begin {number} {nodes:?}"),
         Effect::StageEnd { number, landed, failed } => format!("end {number} {landed:?} {failed:?}"),
-        Effect::Start { node, attempt, timeout } => format!("start {node} #{attempt} {timeout}"),
+        Effect::Start { node, attempt, round, choice, timeout } => {
+            let choice = if choice == 0 { String::new() } else { format!(" choice {choice}") };
+            let round = if round == attempt { String::new() } else { format!(" round {round}") };
+            format!("start {node} #{attempt} {timeout}{round}{choice}")
+        }
         Effect::Verify { node, attempt, timeout } => format!("verify {node} #{attempt} {timeout}"),
         Effect::Stop { node } => format!("stop {node}"),
         Effect::Passed { node } => format!("passed {node}"),
@@ -531,6 +558,7 @@ fn tell(state: &mut RunState, now: Millis, event: Event) -> Vec<String> {
         Effect::Retry { node, failure, delay, .. } => format!("retry {node} {} {delay}", failure.code),
         Effect::Fail { node, failure, .. } => format!("fail {node} {}", failure.code),
         Effect::Block { node, by } => format!("block {node} {by:?}"),
+        Effect::Closed { account, until } => format!("closed {account} until {until}"),
         Effect::Unblock { node } => format!("unblock {node}"),
         Effect::Skip { node } => format!("skip {node}"),
         Effect::Cancel { node } => format!("cancel {node}"),
@@ -744,9 +772,9 @@ fn what_does_not_fit_the_tip_starts_again_twice_and_then_needs_a_person() {
     let _ = tell(&mut state, 2, landed(0));
     // The rest of the batch lands first: it is on the branch already.
     assert_eq!(tell(&mut state, 3, conflict(1)), ["retry 1 conflict 0", "land 2"]);
-    assert_eq!(tell(&mut state, 3, landed(2)), ["start 1 #2 1000"]);
+    assert_eq!(tell(&mut state, 3, landed(2)), ["start 1 #2 1000 round 1"]);
     assert_eq!(tell(&mut state, 4, ended(1)), ["passed 1", "landing [1]", "land 1"]);
-    assert_eq!(tell(&mut state, 5, conflict(1)), ["retry 1 conflict 0", "start 1 #3 1000"]);
+    assert_eq!(tell(&mut state, 5, conflict(1)), ["retry 1 conflict 0", "start 1 #3 1000 round 1"]);
     let _ = tell(&mut state, 6, ended(1));
     assert_eq!(tell(&mut state, 7, conflict(1)), ["end 1 [0, 2] [1]", "finish Halted(Conflict)"]);
     assert_eq!(state.phase(1), Phase::Passed);
@@ -977,6 +1005,60 @@ fn a_run_that_was_killed_goes_on_where_it_was() {
     let tried = Seed { tries: 3, attempts: 2, timeouts: 1, failed: true, passed: false, conflicts: 0 };
     let specs = vec![(exec(0), seed), (exec(1), tried)];
     let mut state = RunState::new(policy(2), specs, vec![Stage { number: 1, nodes: vec![0, 1] }]);
-    assert_eq!(tell(&mut state, 0, Event::Next), ["begin 1 [0, 1]", "passed 0", "start 1 #4 2000"]);
+    assert_eq!(tell(&mut state, 0, Event::Next), ["begin 1 [0, 1]", "passed 0", "start 1 #4 2000 round 3"]);
     assert_eq!(tell(&mut state, 1, broke(1, Code::NoChange)), ["fail 1 no_change", "landing [0]", "land 0"]);
+}
+
+/// An agent with one to fall back on, from its second attempt on the other way round.
+fn with_accounts(index: usize) -> TaskSpec {
+    TaskSpec { accounts: vec![vec![0, 1], vec![1]], ..exec(index) }
+}
+
+fn limited(node: Node) -> Event {
+    Event::Ended { node, result: Err(Failure::new(Code::RateLimited, "")) }
+}
+
+#[test]
+fn a_limit_closes_its_account_for_all_and_others_go_on() {
+    let one = |index| TaskSpec { accounts: vec![vec![0]], ..exec(index) };
+    let (mut state, told) = start(policy(2), vec![one(0), one(1), exec(2)], &[&[0, 1, 2]]);
+    assert_eq!(told, ["begin 1 [0, 1, 2]", "start 0 #1 1000", "start 1 #1 1000"]);
+    assert_eq!(tell(&mut state, 10, Event::Closed { account: 0, until: Some(5000) }), ["closed 0 until 5000"]);
+    assert_eq!(tell(&mut state, 10, limited(0)), ["retry 0 rate_limited 0", "start 2 #1 1000"]);
+    assert_eq!(tell(&mut state, 11, Event::Closed { account: 0, until: Some(4000) }), [""; 0], "not sooner");
+    assert_eq!(tell(&mut state, 11, limited(1)), ["retry 1 rate_limited 0"]);
+    let wake = state.next_wake().expect("they wait");
+    assert!((5000..5010).contains(&wake), "{wake}");
+    let told = tell(&mut state, 5010, Event::Wake);
+    assert_eq!(told.len(), 1, "as many as may: {told:?}");
+    assert!(told[0].ends_with("#2 1000 round 1"), "no attempt is used up: {told:?}");
+}
+
+#[test]
+fn another_account_takes_the_task_meanwhile() {
+    let (mut state, _) = start(policy(1), vec![with_accounts(0)], &[&[0]]);
+    tell(&mut state, 10, Event::Closed { account: 0, until: Some(5000) });
+    assert_eq!(tell(&mut state, 10, limited(0)), ["retry 0 rate_limited 0", "start 0 #2 1000 round 1 choice 1"]);
+    let failed = Event::Ended { node: 0, result: Err(Failure::new(Code::NoSignal, "")) };
+    assert_eq!(tell(&mut state, 20, failed), ["retry 0 no_signal 0", "start 0 #3 1000 round 2"], "its own list now");
+}
+
+#[test]
+fn an_account_without_a_time_is_asked_again_and_again_later_until_it_works() {
+    let (mut state, _) = start(policy(1), vec![TaskSpec { accounts: vec![vec![0]], ..exec(0) }], &[&[0]]);
+    let mut now = 0;
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        let told = tell(&mut state, now, Event::Closed { account: 0, until: None });
+        let until: Millis = told[0].rsplit(' ').next().unwrap().parse().unwrap();
+        waits.push(until - now);
+        tell(&mut state, now, limited(0));
+        now = state.next_wake().expect("it waits");
+        assert!(tell(&mut state, now, Event::Wake)[0].starts_with("start 0"));
+    }
+    assert!(waits[0] <= 10 && waits[1] > 10 && waits[2] > 20, "doubling: {waits:?}");
+    tell(&mut state, now, Event::Ended { node: 0, result: Err(Failure::new(Code::NoSignal, "")) });
+    let told = tell(&mut state, now + 1, Event::Closed { account: 0, until: None });
+    let until: Millis = told[0].rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(until - now - 1 <= 10, "it had worked in between");
 }

@@ -76,6 +76,9 @@ fn bar(tally: &Tally, active: &[&Active], columns: usize, paint: Paint) -> Strin
     if let Some((what, _)) = &tally.hold {
         figures.push((format!("waits for {what}"), Kind::Warn));
     }
+    for (account, (until, _)) in tally.limited.iter().filter(|(_, (until, _))| *until > tally.now) {
+        figures.push((format!("{account} again in {}", clock((*until - tally.now).as_secs_f64())), Kind::Warn));
+    }
     let running = active.iter().filter(|task| task.phase != "waiting").count();
     if running > 0 {
         figures.push((format!("{running} running"), Kind::Plain));

@@ -21,6 +21,7 @@ const fn level(event: &Event) -> i8 {
         | Event::Unattributed { .. }
         | Event::Paused { .. }
         | Event::Hold { .. }
+        | Event::AccountLimited { .. }
         | Event::Notice { .. }
         | Event::ListChanged { .. } => 0,
         Event::TaskOutput { .. } | Event::StepStart { .. } | Event::BatchComplete { .. } | Event::TaskVerify { .. } => {
@@ -154,6 +155,15 @@ fn told(event: &Event, tally: &Tally, paint: Paint) -> Option<String> {
         Event::Paused { paused: false } => format!("{} goes on", good("Resumed")),
         Event::Hold { held: true, what, reason, tasks } => {
             format!("{} {}: {} ({})", warn("Waiting"), clean(what), clean(reason), count(*tasks, "task", "tasks"))
+        }
+        Event::AccountLimited { account, limit, until, seconds, reason } => {
+            let what = match limit.as_str() {
+                "usage" => "is used up",
+                "rate" => "takes no more requests",
+                _ => "has too much to do",
+            };
+            let (until, wait) = (clean(until), took(seconds.round()).replace(".0s", "s"));
+            format!("{} {} {what}: again in {wait}, at {until} ({})", warn("Limit"), clean(account), clean(reason))
         }
         Event::Hold { .. } => format!("{} the machine has room again", good("Resumed")),
         Event::Notice { level, message, .. } => {

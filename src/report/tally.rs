@@ -118,6 +118,8 @@ pub struct Tally {
     pub paused: bool,
     /// What the machine is short of, and the number, while tasks wait for that.
     pub hold: Option<(String, String)>,
+    /// Accounts that take no more for a while: until how long after the run's start, and when that is.
+    pub limited: BTreeMap<String, (Duration, String)>,
     /// How it ended: exit code, outcome, figures; none while it goes on (or where it was killed).
     pub end: Option<(u8, String, Summary)>,
     started: Option<Timestamp>,
@@ -237,6 +239,9 @@ impl Tally {
                 self.leave_out(task, Why::Blocked(by.iter().map(|label| clean(label)).collect()));
             }
             Event::Paused { paused } => self.paused = *paused,
+            Event::AccountLimited { account, until, .. } => {
+                self.limited.insert(clean(account), (self.at(until), clean(until)));
+            }
             Event::Hold { held, what, reason, .. } => self.hold = held.then(|| (clean(what), clean(reason))),
             Event::Notice { level, .. } if level == "warning" => self.warnings += 1,
             Event::ListChanged { tasks, done, .. } => (self.tasks, self.done) = (*tasks, *done),

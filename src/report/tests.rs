@@ -437,6 +437,26 @@ fn a_frame_says_what_the_machine_is_short_of() {
 }
 
 #[test]
+fn a_frame_counts_down_to_the_end_of_a_limit() {
+    let mut tally = busy();
+    let until = |seconds| at(seconds, Event::Paused { paused: false }).time;
+    tally.add(&at(
+        0,
+        Event::AccountLimited {
+            account: "claude".to_owned(),
+            limit: "usage".to_owned(),
+            until: until(200_000),
+            seconds: 125.0,
+            reason: "resets soon".to_owned(),
+        },
+    ));
+    let bar = |tally: &Tally| live::render(tally, 80, 20, Paint(false)).pop().unwrap();
+    assert!(bar(&tally).contains("claude again in 2:05  10 running"), "{}", bar(&tally));
+    tally.now = std::time::Duration::from_secs(200);
+    assert!(!bar(&tally).contains("again in"));
+}
+
+#[test]
 fn a_frame_fits_40_columns() {
     assert_snapshot!(frame(40), @r"
     2.5  速率限制器：…   running       1:10

@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::agent::{self, Adapter};
 use crate::cli::settings::RunSettings;
 use crate::document::quota::Quota;
 use crate::document::{self, Document, Edit, Item, Role, Tick};
-use crate::engine::{Kind, Need, Node, Replan, Stage, TaskSpec};
+use crate::engine::{Account, Kind, Need, Node, Replan, Stage, TaskSpec};
 use crate::plan::{self, Mode, Plan};
 use crate::store::event::TaskRef;
 use crate::store::fs::{self, PathError};
@@ -35,6 +36,8 @@ pub(super) struct Board {
     open_children: HashMap<usize, usize>,
     include_optional: bool,
     pub(super) own_trees: OwnTrees,
+    /// What executors work for, by number.
+    pub(super) accounts: Vec<String>,
 }
 
 /// Which tasks work in trees of their own.
@@ -59,6 +62,7 @@ impl Board {
             open_children: HashMap::new(),
             include_optional: settings.include_optional,
             own_trees,
+            accounts: Vec::new(),
         };
         board.count_children();
         board
@@ -84,6 +88,28 @@ impl Board {
     /// What an item is called.
     pub(super) fn task_ref(&self, index: usize) -> TaskRef {
         TaskRef { task: self.doc.label(index), index, key: self.doc.key(index) }
+    }
+
+    /// The number of an account.
+    pub(super) fn account(&mut self, name: &str) -> Account {
+        let known = self.accounts.iter().position(|account| account == name);
+        known.unwrap_or_else(|| {
+            self.accounts.push(name.to_owned());
+            self.accounts.len() - 1
+        })
+    }
+
+    /// The accounts for an item, as [`TaskSpec::accounts`] has them.
+    fn accounts_for(&mut self, index: usize, settings: &RunSettings) -> Vec<Vec<Account>> {
+        if !matches!(kind(&self.doc.items[index], settings), Kind::Exec | Kind::Verify { executor: true }) {
+            return Vec::new();
+        }
+        let choices = choices(&self.doc.items[index], 1, settings);
+        if choices.is_empty() {
+            Vec::new()
+        } else {
+            vec![choices.iter().map(|it| self.account(it.adapter.name())).collect()]
+        }
     }
 
     /// Labels of tasks.
@@ -121,12 +147,17 @@ impl Board {
             together.extend(self.plan.steps.iter().filter(|step| step.tasks.len() > 1).flat_map(|step| &step.tasks));
         }
         let waiting = if self.plan.mode == Mode::Graph { plan::waiting(&self.plan) } else { Vec::new() };
+        let mut accounts: HashMap<usize, _> = HashMap::new();
+        if settings.agent.is_some() {
+            accounts = listed.iter().map(|index| (*index, self.accounts_for(*index, settings))).collect();
+        }
         let own_tree = |index: &usize| self.own_trees == OwnTrees::All || together.contains(index);
         let specs = listed
             .iter()
             .filter_map(|index| Some((self.node(*index)?, *index)))
             .map(|(node, index)| {
-                let spec = spec(&self.doc.items[index], index, needs.remove(&index), settings);
+                let mut spec = spec(&self.doc.items[index], index, needs.remove(&index), settings);
+                spec.accounts = accounts.remove(&index).unwrap_or_default();
                 let held_up = self.plan.open.binary_search(&index).ok().and_then(|at| waiting.get(at).copied());
                 (node, TaskSpec { own_tree: own_tree(&index), held_up: held_up.unwrap_or_default(), ..spec })
             })
@@ -309,8 +340,26 @@ fn spec(item: &Item, index: usize, needs: Option<Vec<Need>>, settings: &RunSetti
         timeout: timeout.as_millis().try_into().unwrap_or(u64::MAX),
         own_tree: false,
         held_up: 0,
+        accounts: Vec::new(),
         needs: needs.unwrap_or_default(),
     }
+}
+
+/// An agent for a try of a task.
+pub(super) struct Choice {
+    pub(super) adapter: &'static dyn Adapter,
+    pub(super) model: Option<String>,
+}
+
+/// The agents for an attempt of an item (1 for the first), in order of preference; none where a command is the executor.
+pub(super) fn choices(item: &Item, _attempt: u32, settings: &RunSettings) -> Vec<Choice> {
+    if settings.exec.is_some() {
+        return Vec::new();
+    }
+    let named = item.fields.agent.as_deref().and_then(agent::by_name);
+    let adapter = named.or_else(|| settings.agent.as_deref().and_then(agent::by_name));
+    let model = item.fields.model.clone().or_else(|| settings.model.clone());
+    adapter.map(|adapter| Choice { adapter, model }).into_iter().collect()
 }
 
 /// What an item may use up: as it says, or as the settings say for all.

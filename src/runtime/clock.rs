@@ -55,6 +55,18 @@ pub fn wall() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
+/// The same by the local clock.
+#[must_use]
+pub fn wall_zoned() -> jiff::Zoned {
+    wall().to_zoned(jiff::tz::TimeZone::system())
+}
+
+/// The time after a while, as [`timestamp`] writes it.
+#[must_use]
+pub fn in_a_while(wait: Duration) -> String {
+    wall().checked_add(wait).map_or_else(|_| timestamp(), rfc3339)
+}
+
 /// A new run id: a UUID v7, so that ids sort by the time their run began.
 #[must_use]
 pub fn run_id() -> String {

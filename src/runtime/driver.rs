@@ -9,7 +9,7 @@
 //! and only where something outside is to be believed after a power cut: before a box is ticked and before a branch
 //! moves (`docs/design/001-what-is-synced-when.md`). The store can fail a run, reporters cannot.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -33,7 +33,7 @@ use super::shell::Shell;
 use super::signals::{Asked, Signal, Signals};
 use super::slots::{Claim, Slots, Workspace};
 use super::tree;
-use crate::agent::{self, Adapter, Session, Used};
+use crate::agent::{Adapter, Limit, Session, Used};
 use crate::cli::exit;
 use crate::cli::settings::RunSettings;
 use crate::document::quota::Quota;
@@ -41,7 +41,7 @@ use crate::document::{self, Document, FileEntry, Severity};
 use crate::engine::gates::{self, End, Gate, Head, Seen, Verdict};
 use crate::engine::output::Report;
 use crate::engine::{
-    self, Code, Effect, Event as Told, Failure, Finish, Halt, Kind, Millis, Node, Phase, RunState, Steer,
+    self, Account, Code, Effect, Event as Told, Failure, Finish, Halt, Kind, Millis, Node, Phase, RunState, Steer,
 };
 use crate::git::{Attribution, Change, Declared, Oid, Refusal, Refused, RepoPath, Taken, Work};
 use crate::plan;
@@ -263,6 +263,8 @@ pub(super) struct Driver {
     pub(super) step_number: usize,
     /// Landed or failed in graph mode, and not told yet.
     pub(super) to_tell: Vec<Node>,
+    /// What closed accounts last.
+    limits: HashMap<Account, Limit>,
 }
 
 impl Driver {
@@ -300,6 +302,7 @@ impl Driver {
             noted: HashSet::new(),
             step_number: 0,
             to_tell: Vec::new(),
+            limits: HashMap::new(),
         }
     }
 
@@ -475,7 +478,10 @@ impl Driver {
             Effect::NextStage => self.next_stage()?,
             Effect::StageBegin { number, nodes } => self.stage_begins(number, &nodes)?,
             Effect::StageEnd { number, landed, failed } => self.stage_ends(number, &landed, &failed)?,
-            Effect::Start { node, attempt, timeout } => self.start(node, attempt, timeout)?,
+            Effect::Start { node, attempt, round, choice, timeout } => {
+                self.start(node, attempt, (round, choice), timeout)?;
+            }
+            Effect::Closed { account, until } => self.account_closed(account, until)?,
             Effect::Verify { node, attempt, timeout } => self.verify(node, attempt, timeout)?,
             Effect::Stop { node } => self.parts.lives[node].brake.pull(Stop::Cancel),
             Effect::Passed { node } => {
@@ -892,7 +898,7 @@ impl Driver {
         self.emit(event)
     }
 
-    fn start(&mut self, node: Node, number: u32, timeout: Millis) -> Result<(), Fatal> {
+    fn start(&mut self, node: Node, number: u32, chosen: (u32, usize), timeout: Millis) -> Result<(), Fatal> {
         let job = self.job(node);
         let claim = self.claim(node, &job)?;
         let attempt = self.attempt(node, number, timeout, &job, claim.as_ref());
@@ -902,7 +908,7 @@ impl Driver {
             tree.start(node, &key, declared)?;
         }
         let shell = self.parts.engine.kind(node) == Kind::Run;
-        let agent = if shell { None } else { self.agent(node) };
+        let agent = if shell { None } else { self.agent(node, chosen) };
         let name = agent.as_ref().map_or("exec", |agent| agent.adapter.name());
         self.task_start(node, number, if shell { "shell" } else { name })?;
         self.tell_slot(node, claim.as_ref())?;
@@ -939,15 +945,10 @@ impl Driver {
     }
 
     /// The agent for a try of a task; none where a command is the executor.
-    fn agent(&mut self, node: Node) -> Option<Agent> {
+    fn agent(&mut self, node: Node, (round, choice): (u32, usize)) -> Option<Agent> {
         let settings = &self.parts.settings;
-        let fields = &self.parts.board.item(node).fields;
-        if settings.exec.is_some() {
-            return None;
-        }
-        let named = fields.agent.as_deref().and_then(agent::by_name);
-        let adapter = named.or_else(|| settings.agent.as_deref().and_then(agent::by_name))?;
-        let model = fields.model.clone().or_else(|| settings.model.clone());
+        let choice = board::choices(self.parts.board.item(node), round, settings).into_iter().nth(choice)?;
+        let board::Choice { adapter, model } = choice;
         let life = &mut self.parts.lives[node];
         let before = life.agent.take().filter(|it| it.adapter.name() == adapter.name() && it.model == model);
         // Where its changes are gone it would go on from what is not there.
@@ -1251,6 +1252,11 @@ impl Driver {
         }
         let (gates, result) = self.judge(node, ran, report, session.as_deref(), head, !commits.is_empty());
         if let Some(session) = session {
+            let chosen = self.parts.lives[node].agent.as_ref().map(|chosen| chosen.adapter);
+            let limited = result.as_ref().err().filter(|failure| failure.code == Code::RateLimited);
+            if let (Some(limit), Some(adapter), Some(_)) = (&session.limit, chosen, limited) {
+                self.limited(adapter, limit);
+            }
             events.push(self.agent_ended(node, *session, seconds, &result));
         }
         let shell = self.parts.engine.kind(node) == Kind::Run;
@@ -1276,6 +1282,39 @@ impl Driver {
             return Err(Fatal { message: error.to_string(), halt: Halt::Fatal });
         }
         Ok(())
+    }
+
+    /// The model's service takes no more: nothing starts for that account until it does.
+    fn limited(&mut self, adapter: &dyn Adapter, limit: &Limit) {
+        let account = self.parts.board.account(adapter.name());
+        let wait = limit.resets.as_ref().map(|resets| Duration::from_secs(resets.wait(&clock::wall_zoned())));
+        self.limits.insert(account, limit.clone());
+        // What is over by the time that it is told is tried again with the shortest wait.
+        let until = wait.filter(|wait| !wait.is_zero()).map(|wait| self.now() + wait.as_millis() as Millis);
+        self.told.push_back(Told::Closed { account, until });
+    }
+
+    /// An earlier run met a limit of an account, which may last.
+    pub(super) fn still_closed(&mut self, account: &str, until: &str) {
+        let Ok(until) = until.parse::<Timestamp>() else { return };
+        let Ok(wait) = Duration::try_from(until.duration_since(clock::wall())) else { return };
+        let Some(account) = self.parts.board.accounts.iter().position(|known| known == account) else { return };
+        let until = self.now() + wait.as_millis() as Millis;
+        self.told.push_back(Told::Closed { account, until: Some(until) });
+    }
+
+    fn account_closed(&mut self, account: Account, until: Millis) -> Result<(), PathError> {
+        let wait = Duration::from_millis(until.saturating_sub(self.now()));
+        let limit = self.limits.get(&account);
+        let kind = limit.map_or("usage", |limit| limit.kind.name());
+        let event = Event::AccountLimited {
+            account: self.parts.board.accounts[account].clone(),
+            limit: kind.to_owned(),
+            until: clock::in_a_while(wait),
+            seconds: wait.as_secs_f64(),
+            reason: limit.map(|limit| limit.message.clone()).unwrap_or_default(),
+        };
+        self.emit(event)
     }
 
     /// What the agent of a try was and used; its session is kept for the next try.

@@ -409,6 +409,9 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     for (level, code, message) in notices.0 {
         driver.notice(level, code, &message);
     }
+    for (account, until) in before.closed {
+        driver.still_closed(&account, &until);
+    }
     Ok((driver, mailbox))
 }
 

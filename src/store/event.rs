@@ -472,6 +472,19 @@ pub enum Event {
         /// The lines below it, `key` and `value`, in order.
         details: Vec<(String, String)>,
     },
+    /// The service that executors work for takes no more from an account for a while: nothing starts for it till then.
+    AccountLimited {
+        /// Whose: the agent, or what the configuration calls it.
+        account: String,
+        /// `usage` (used up), `rate` (too many requests) or `overloaded`.
+        limit: String,
+        /// When it is tried again, RFC 3339 in UTC.
+        until: String,
+        /// How long that is, in seconds.
+        seconds: f64,
+        /// What the service said.
+        reason: String,
+    },
     /// The run was paused or goes on.
     Paused {
         /// True: nothing new is started.

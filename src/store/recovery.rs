@@ -30,6 +30,8 @@ pub struct Recovered {
     pub left: BTreeMap<String, TreeEntry>,
     /// What a person had changed in the tree when the last run began, by path.
     pub baseline: BTreeMap<String, TreeEntry>,
+    /// Until when accounts take no more (RFC 3339), by name.
+    pub closed: BTreeMap<String, String>,
 }
 
 /// The last run before this one.
@@ -288,6 +290,9 @@ impl Recovered {
     /// Takes the next record.
     pub fn apply(&mut self, envelope: &Envelope) {
         match &envelope.event {
+            Event::AccountLimited { account, until, .. } => {
+                self.closed.insert(account.clone(), until.clone());
+            }
             Event::RunStart { pid, host, boot, base, branch, .. } => {
                 if self.last.as_ref().is_some_and(|last| last.outcome.is_some()) {
                     self.begin_anew();

@@ -141,3 +141,40 @@ fn an_agent_that_is_not_installed_is_named_before_anything_starts() {
     assert_eq!(output.code, 2, "{output}");
     assert!(output.stderr.contains("must be one of claude"), "{output}");
 }
+
+/// Says that the account is used up for so long.
+fn used_up(seconds: u32) -> String {
+    let info = format!(r#"{{\"status\":\"rejected\",\"resetsAt\":$(( $(date +%s) + {seconds} ))}}"#);
+    format!(
+        r#"line "{{\"type\":\"rate_limit_event\",\"rate_limit_info\":{info}}}"; failed 429 'You have hit your limit'; exit 1"#
+    )
+}
+
+#[test]
+fn a_limit_burns_no_attempt_and_everybody_waits_for_its_end() {
+    let met = format!("if mkdir $HOME/met; then {}; fi; echo x > $SPEC_TASK_ID; done_", used_up(1));
+    let list = format!("# Tasks\n\n- [ ] 1.1 A\n  - **Do**: {met}\n- [ ] 1.2 B\n  - **Do**: {met}\n");
+    let world = World::new(&list);
+    let output = run(&world, &["--max-attempts", "1"]);
+    assert_eq!(output.code, 0, "{output}");
+    let limited = &world.events("account_limited");
+    assert_eq!(limited.len(), 1, "{limited:?}");
+    assert_eq!((&limited[0]["account"], &limited[0]["limit"]), (&"claude".into(), &"usage".into()));
+    let retry = &world.events("task_retry")[0];
+    assert_eq!((&retry["code"], &retry["counted"]), (&"rate_limited".into(), &false.into()));
+    let again = world.events("task_start")[1]["time"].clone();
+    assert!(again.as_str() >= limited[0]["until"].as_str(), "{again} {limited:?}");
+    assert!(output.stderr.contains("claude is used up: again in"), "{output}");
+}
+
+#[test]
+fn a_limit_is_remembered_over_a_restart() {
+    let world = World::new(&list(&used_up(1000)));
+    for run_number in 1..=2 {
+        let output = run(&world, &["--run-timeout", "1s"]);
+        assert_eq!(output.code, 5, "{output}");
+        assert_eq!(world.events("task_start").len(), 1, "only the first run asks, not run {run_number}");
+    }
+    let status = world.env.spec(["status"]);
+    assert!(status.stdout.contains("claude takes no more until"), "{status}");
+}

@@ -68,6 +68,8 @@ pub struct RunStatus {
     pub paused: bool,
     /// What the machine is short of, while tasks that could start wait for that; null where none does.
     pub hold: Option<HoldStatus>,
+    /// Accounts that take no more for a while.
+    pub limits: Vec<LimitStatus>,
     /// Process id of the runner, while it goes on.
     pub pid: Option<u32>,
     /// The machine it goes on on.
@@ -76,6 +78,15 @@ pub struct RunStatus {
     pub outcome: Option<String>,
     /// Its exit code; null unless it ended.
     pub exit: Option<u8>,
+}
+
+/// See [`RunStatus::limits`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LimitStatus {
+    /// The agent, or what the configuration calls it.
+    pub account: String,
+    /// When it is tried again, RFC 3339 in UTC.
+    pub until: String,
 }
 
 /// Why tasks that could start do not.
@@ -201,6 +212,7 @@ fn run_status(run: &Run) -> RunStatus {
         mode: run.tally.mode.clone(),
         max_parallel: run.tally.max_parallel,
         paused: run.tally.paused && owner.is_some(),
+        limits: limits(run),
         hold: run.tally.hold.clone().filter(|_| owner.is_some()).map(|(what, reason)| HoldStatus { what, reason }),
         pid: owner.map(|owner| owner.pid),
         host: owner.map(|owner| clean(&owner.host)),
@@ -421,6 +433,14 @@ fn brief(status: &Status) -> String {
     format!("{}; {run}", parts.join(", "))
 }
 
+/// What an account's limit is still about: an end of the run does not end it.
+fn limits(run: &Run) -> Vec<LimitStatus> {
+    let now = crate::runtime::clock::timestamp();
+    let limited = run.tally.limited.iter().map(|(account, (_, until))| (account.clone(), until.clone()));
+    // Timestamps of one form sort by time.
+    limited.filter(|(_, until)| *until > now).map(|(account, until)| LimitStatus { account, until }).collect()
+}
+
 fn human(status: &Status) -> String {
     let mut lines = vec![format!("{}: {}", PAINT.strong(&status.path), brief(status))];
     if let Some(run) = &status.run {
@@ -444,6 +464,9 @@ fn human(status: &Status) -> String {
             }
             _ => format!("run {id} ended after {} with exit code {}", took(run.seconds), run.exit.unwrap_or_default()),
         });
+    }
+    for limit in status.run.iter().flat_map(|run| &run.limits) {
+        lines.push(format!("{} takes no more until {}", limit.account, limit.until));
     }
     let tasks = status.tasks.as_deref().unwrap_or_default();
     let of = |wanted: &[&str]| tasks.iter().filter(|task| wanted.contains(&task.status.as_str())).collect::<Vec<_>>();
