@@ -438,6 +438,9 @@ pub struct LogArgs {
     /// Which try [default: the last]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub attempt: Option<u32>,
+    /// Print what an agent printed as it is, not what it says
+    #[arg(long)]
+    pub raw: bool,
 }
 
 /// Arguments of `spec history`.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::runs::{self, Life, Run};
+use crate::agent::{self, Decoder};
 use crate::cli::args::LogArgs;
 use crate::cli::{Error, exit, output, target};
 use crate::document::{Document, parse};
@@ -47,7 +48,8 @@ pub fn run(args: &LogArgs) -> Result<u8, Error> {
         short_run(&attempt.run),
         clean(&attempt.log)
     ))?;
-    let mut log = Log::new(paths.folder().join(&attempt.log));
+    let decoder = agent::by_name(&attempt.executor).filter(|_| !args.raw).map(agent::Adapter::decoder);
+    let mut log = Log::new(paths.folder().join(&attempt.log), decoder);
     let mut journal = Follower { path: paths.journal(&attempt.run), at: 0 };
     if args.follow {
         attempt.records = journal.read()?;
@@ -151,6 +153,18 @@ fn seen(attempt: &Try, paths: &SpecPaths) -> Result<String, Error> {
                 };
                 quote(format!("  process: {how} after {}, {printed} printed{left}", took(*seconds)), "");
             }
+            Event::TaskAgent { task, attempt, agent, model, session, messages, tool_calls, tokens, cost, .. }
+                if ours(task, *attempt) =>
+            {
+                let mut figures = vec![clean(agent)];
+                figures.extend(model.as_deref().map(clean));
+                figures.push(count(*messages as usize, "message", "messages"));
+                figures.push(count(*tool_calls as usize, "tool call", "tool calls"));
+                figures.extend(tokens.map(|tokens| count(tokens.total() as usize, "token", "tokens")));
+                figures.extend(cost.map(|cost| format!("${cost:.2}")));
+                figures.extend(session.as_deref().map(|session| format!("session {}", clean(session))));
+                quote(format!("  agent: {}", figures.join(", ")), "");
+            }
             Event::TaskGate { task, attempt, gate, verdict, detail } if ours(task, *attempt) => {
                 let verdict = match verdict.as_str() {
                     "pass" => PAINT.good("pass"),
@@ -207,11 +221,13 @@ struct Log {
     rest: Vec<u8>,
     /// What was printed last was a line end.
     at_line_start: bool,
+    /// Makes words of the lines that an agent printed.
+    decoder: Option<Box<dyn Decoder>>,
 }
 
 impl Log {
-    fn new(path: PathBuf) -> Self {
-        Self { path, at: 0, terminal: io::stdout().is_terminal(), rest: Vec::new(), at_line_start: true }
+    fn new(path: PathBuf, decoder: Option<Box<dyn Decoder>>) -> Self {
+        Self { path, at: 0, terminal: io::stdout().is_terminal(), rest: Vec::new(), at_line_start: true, decoder }
     }
 
     /// Prints what is there and was not printed yet; false when nobody reads it any more.
@@ -233,7 +249,11 @@ impl Log {
             }
             self.at += length as u64;
             let bytes = &buffer[..length];
-            if !(if self.terminal { self.print_lines(bytes)? } else { self.print_raw(bytes)? }) {
+            if !(if self.terminal || self.decoder.is_some() {
+                self.print_lines(bytes)?
+            } else {
+                self.print_raw(bytes)?
+            }) {
                 return Ok(false);
             }
         }
@@ -248,7 +268,19 @@ impl Log {
         self.rest.extend_from_slice(bytes);
         let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { return Ok(true) };
         let whole: Vec<u8> = self.rest.drain(..=end).collect();
-        let text: String = String::from_utf8_lossy(&whole).lines().map(|line| clean(line) + "\n").collect();
+        let mut text = String::new();
+        for line in whole.split_inclusive(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            let mut words = Vec::new();
+            if let Some(decoder) = &mut self.decoder {
+                decoder.stdout(line, &mut |said| words.extend(said.lines()));
+            }
+            // What is no event of its stream the agent printed for people.
+            if words.is_empty() && !(self.decoder.is_some() && line.starts_with(b"{")) {
+                words.push(String::from_utf8_lossy(line).into_owned());
+            }
+            text.extend(words.iter().flat_map(|line| [clean(line), "\n".to_owned()]));
+        }
         output::write_raw(text.as_bytes())
     }
 
