@@ -69,6 +69,8 @@ pub struct Seen<'a> {
     pub later: Option<i32>,
     /// The completion line is asked for.
     pub signal: bool,
+    /// It is a `[VERIFY]` task: `VERIFICATION_PASS` stands for the completion line.
+    pub checks: bool,
     /// What it printed that means something.
     pub report: &'a Report,
     /// HEAD.
@@ -178,23 +180,49 @@ fn process(seen: &Seen<'_>) -> Gate {
 }
 
 fn signal(seen: &Seen<'_>) -> Gate {
-    match (seen.signal, seen.report.complete) {
-        (false, _) => not_applied(Code::NoSignal, "the exit code is enough for this executor"),
-        (true, true) => pass(Code::NoSignal),
-        (true, false) => fail(Code::NoSignal, "no line TASK_COMPLETE in its output"),
+    let report = seen.report;
+    match (seen.signal, report.complete || seen.checks && report.verification == Some(true), report.status) {
+        (false, ..) => not_applied(Code::NoSignal, "the exit code is enough for this executor"),
+        (true, true, _) => pass(Code::NoSignal),
+        (true, false, Some(Status::Fail | Status::Blocked)) => not_applied(Code::NoSignal, "it says that it failed"),
+        (true, false, _) => fail(Code::NoSignal, "no line TASK_COMPLETE in its output"),
     }
 }
 
 fn taken_back(seen: &Seen<'_>) -> Gate {
+    let report = seen.report;
+    if seen.checks && report.verification == Some(false) {
+        return fail(Code::ReportedFailure, with_why("VERIFICATION_FAIL", report));
+    }
     if !seen.signal {
         return not_applied(Code::ReportedFailure, "the exit code is enough for this executor");
     }
-    match (seen.report.status, &seen.report.takes_back) {
-        (Some(Status::Fail), _) => fail(Code::ReportedFailure, "its own result says fail"),
-        (Some(Status::Blocked), _) => fail(Code::ReportedFailure, "its own result says blocked"),
+    match (report.status, &report.takes_back) {
+        (Some(Status::Fail), _) => fail(Code::ReportedFailure, with_why("its own result says fail", report)),
+        (Some(Status::Blocked), _) => fail(Code::ReportedFailure, with_why("its own result says blocked", report)),
         (_, Some(phrase)) => fail(Code::Contradiction, format!("says done, and \"{phrase}\"")),
         _ => pass(Code::ReportedFailure),
     }
+}
+
+/// Longest reason that is taken from an executor's own words, in characters.
+const WHY_MAX: usize = 400;
+
+/// What it said, and why by its own account, in one line.
+fn with_why(said: &str, report: &Report) -> String {
+    let Some(why) = report.blocker.as_ref().or(report.notes.last()) else { return said.to_owned() };
+    let line: String = why.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("{said}: {}", line.chars().take(WHY_MAX).collect::<String>())
+}
+
+/// Whether a try that came to this may ask for other tasks: what it was to do is not done, and nothing else is wrong.
+#[must_use]
+pub fn may_ask(result: &Result<(), Failure>) -> bool {
+    let about_its_work = |code| {
+        use Code::{Contradiction, MissingFiles, NoChange, NoSignal, ReportedFailure};
+        matches!(code, NoSignal | ReportedFailure | Contradiction | NoChange | MissingFiles)
+    };
+    result.as_ref().err().is_none_or(|failure| about_its_work(failure.code))
 }
 
 fn head(seen: &Seen<'_>) -> Gate {
@@ -252,6 +280,7 @@ mod tests {
             end: End::Exited(0),
             later: Some(75),
             signal: true,
+            checks: false,
             report,
             head: Head::Fine,
             changes: Some(&[]),
@@ -309,6 +338,35 @@ mod tests {
         let doubtful = report("TASK_COMPLETE\n\nI could not complete the second part.\n");
         assert_eq!(code(&seen(&doubtful)), Some(Code::Contradiction));
         assert_eq!(code(&Seen { signal: false, ..seen(&doubtful) }), None);
+    }
+
+    #[test]
+    fn why_it_failed_is_in_its_own_words() {
+        let reason = |text: &str, checks: bool, signal: bool| {
+            let report = report(text);
+            let failure = judge(&Seen { checks, signal, ..seen(&report) }).1.err();
+            failure.map(|failure| format!("{}: {}", failure.code, failure.reason))
+        };
+        let result = |json: &str| format!("```json\n{json}\n```\n");
+        // Without the completion line too: what it says is more than that the line is not there.
+        let blocked = result(r#"{"status": "blocked", "blocker": "no\n  key", "notes": "x"}"#);
+        assert_eq!(reason(&blocked, false, true).unwrap(), "reported_failure: its own result says blocked: no key");
+        let failed = result(r#"{"status": "fail", "notes": "two tests"}"#);
+        assert_eq!(reason(&failed, false, true).unwrap(), "reported_failure: its own result says fail: two tests");
+        assert_eq!(reason("VERIFICATION_FAIL", true, true).unwrap(), "reported_failure: VERIFICATION_FAIL");
+        assert_eq!(
+            reason("VERIFICATION_FAIL: lint", true, false).unwrap(),
+            "reported_failure: VERIFICATION_FAIL: lint"
+        );
+        assert_eq!(reason("VERIFICATION_FAIL", false, false), None, "the exit code is enough for another task");
+        assert_eq!(reason("VERIFICATION_PASS", true, true), None, "stands for the completion line");
+        assert_eq!(reason("VERIFICATION_PASS", false, true).unwrap(), "no_signal: no line TASK_COMPLETE in its output");
+    }
+
+    #[test]
+    fn only_a_try_with_nothing_else_wrong_may_ask() {
+        assert!(may_ask(&Ok(())) && may_ask(&Err(Failure::new(Code::NoSignal, ""))));
+        assert!(!may_ask(&Err(Failure::new(Code::Crash, ""))) && !may_ask(&Err(Failure::new(Code::MovedHead, ""))));
     }
 
     #[test]

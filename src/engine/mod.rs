@@ -11,6 +11,7 @@
 
 mod code;
 pub mod gates;
+mod limits;
 pub mod output;
 mod policy;
 mod state;
@@ -18,6 +19,7 @@ mod state;
 mod tests;
 
 pub use code::{Code, Failure};
+pub use limits::Limits;
 pub use policy::Policy;
 pub use state::{Phase, RunState};
 
@@ -126,6 +128,8 @@ pub struct Replan {
     pub specs: Vec<(Node, TaskSpec)>,
     /// Tasks that somebody ticked: done.
     pub done: BTreeSet<Node>,
+    /// Failed tasks that are to be tried again from their first attempt: something that mends them was put before them.
+    pub again: BTreeSet<Node>,
 }
 
 /// What a person asks of a run that goes on.
@@ -171,6 +175,12 @@ pub enum Event {
         node: Node,
         /// Passed, or the first gate that was not.
         result: Result<(), Failure>,
+    },
+    /// The executor of a task ended and asked for other tasks: its own waits for the next reading of the list, and the
+    /// try does not count. An [`Event::Replan`] is to follow the stage.
+    Asked {
+        /// Which.
+        node: Node,
     },
     /// The Verify commands of a task were run.
     Verified {

@@ -37,15 +37,78 @@ pub enum Status {
     Blocked,
 }
 
+/// What an executor may ask to be put into the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// `SPLIT_TASK`: tasks in the place of its own.
+    Split,
+    /// `ADD_PREREQUISITE`: tasks that are to land before its own.
+    Prerequisite,
+    /// `ADD_FOLLOWUP`: tasks behind its own, which is done.
+    Followup,
+}
+
+impl Wanted {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Split, Self::Prerequisite, Self::Followup];
+
+    /// The name in requests.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Split => "SPLIT_TASK",
+            Self::Prerequisite => "ADD_PREREQUISITE",
+            Self::Followup => "ADD_FOLLOWUP",
+        }
+    }
+}
+
+/// A `TASK_MODIFICATION_REQUEST`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// What is asked for.
+    pub wanted: Wanted,
+    /// `originalTaskId`: the task that it is about, where it is said.
+    pub task: Option<String>,
+    /// `reasoning`.
+    pub reason: String,
+    /// `proposedTasks`: each a checkbox item in markdown.
+    pub tasks: Vec<String>,
+}
+
+impl Request {
+    /// Reads the JSON object behind the line; an error says what is wrong with it.
+    fn read(text: &str) -> Result<Self, String> {
+        let object: Value = serde_json::from_str(text).map_err(|error| format!("its JSON cannot be read: {error}"))?;
+        let text = |key: &str| object.get(key).and_then(Value::as_str).map(|text| text.trim().to_owned());
+        let asked = text("type").unwrap_or_default();
+        let wanted = Wanted::ALL.into_iter().find(|wanted| wanted.name() == asked);
+        let wanted = wanted.ok_or("its `type` is not SPLIT_TASK, ADD_PREREQUISITE or ADD_FOLLOWUP")?;
+        let proposed = object.get("proposedTasks").and_then(Value::as_array).into_iter().flatten();
+        let tasks: Option<Vec<String>> = proposed.map(|task| task.as_str().map(str::to_owned)).collect();
+        let tasks = tasks.filter(|tasks| !tasks.is_empty()).ok_or("its `proposedTasks` is not a list of texts")?;
+        Ok(Self { wanted, task: text("originalTaskId"), reason: text("reasoning").unwrap_or_default(), tasks })
+    }
+}
+
 /// What an executor said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// A line `TASK_COMPLETE` (or `TASK COMPLETE`) is there.
     pub complete: bool,
+    /// The last of the lines `VERIFICATION_PASS` and `VERIFICATION_FAIL`: whether it was the first.
+    pub verification: Option<bool>,
     /// The reason behind a line `NO_CHANGE:`.
     pub no_change: Option<String>,
     /// `status` of the last structured result, or what `VERIFICATION_PASS` / `VERIFICATION_FAIL` says.
     pub status: Option<Status>,
+    /// Why it failed or is blocked: `blocker` of that result, else its `test_results`; or the words behind
+    /// `VERIFICATION_FAIL`.
+    pub blocker: Option<String>,
+    /// `notes` of structured results, for those that come after.
+    pub notes: Vec<String>,
+    /// What the last line `TASK_MODIFICATION_REQUEST` asks for, or why that cannot be read.
+    pub request: Option<Result<Request, String>>,
     /// `files_modified` and `files_created` of structured results.
     pub files: Vec<String>,
     /// The phrase of [`TAKES_BACK`] found in the last paragraph.
@@ -73,6 +136,8 @@ pub struct Scanner {
     /// The paragraph that is being read, and the last one that ended.
     paragraph: String,
     last: String,
+    /// A line `TASK_MODIFICATION_REQUEST` is there, and what it asks for is still to come.
+    asked: bool,
 }
 
 impl Scanner {
@@ -119,9 +184,13 @@ impl Scanner {
         if first == "TASK_COMPLETE" || bare.starts_with("TASK COMPLETE") {
             self.report.complete = true;
         } else if bare == "VERIFICATION_PASS" {
-            self.report.status = Some(Status::Pass);
+            (self.report.status, self.report.verification) = (Some(Status::Pass), Some(true));
         } else if first == "VERIFICATION_FAIL" {
-            self.report.status = Some(Status::Fail);
+            (self.report.status, self.report.verification) = (Some(Status::Fail), Some(false));
+            self.report.blocker = words(&bare[first.len()..]);
+        } else if bare == "TASK_MODIFICATION_REQUEST" {
+            self.asked = true;
+            self.report.request = Some(Err("no fenced JSON object follows it".to_owned()));
         } else if let Some(reason) = bare.strip_prefix("NO_CHANGE:") {
             let reason = reason.trim();
             if !reason.is_empty() {
@@ -130,8 +199,12 @@ impl Scanner {
         }
     }
 
-    /// A fenced block ended: a structured result, or nothing.
+    /// A fenced block ended: a request, a structured result, or nothing.
     fn block(&mut self, text: &str) {
+        if std::mem::take(&mut self.asked) {
+            self.report.request = Some(Request::read(text));
+            return;
+        }
         let Ok(Value::Object(result)) = serde_json::from_str(text) else { return };
         let status = match result.get("status").and_then(Value::as_str) {
             Some("pass") => Status::Pass,
@@ -140,6 +213,9 @@ impl Scanner {
             _ => return,
         };
         self.report.status = Some(status);
+        let said = |key: &str| result.get(key).and_then(said);
+        self.report.blocker = said("blocker").or_else(|| said("test_results"));
+        self.report.notes.extend(said("notes"));
         for key in ["files_modified", "files_created"] {
             let files = result.get(key).and_then(Value::as_array).into_iter().flatten();
             self.report.files.extend(files.filter_map(Value::as_str).map(str::to_owned));
@@ -154,6 +230,26 @@ impl Scanner {
         let phrase = TAKES_BACK.into_iter().find(|phrase| prose.contains(phrase));
         self.report.takes_back = phrase.map(str::to_owned);
         self.report
+    }
+}
+
+/// Words behind a signal.
+fn words(text: &str) -> Option<String> {
+    let text = text.trim_start_matches([':', '-', ' ', '\t']).trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A value of a structured result, as a text; what is empty says nothing.
+fn said(value: &Value) -> Option<String> {
+    match value {
+        Value::Null | Value::Bool(_) => None,
+        Value::String(text) => words(text).filter(|text| !text.eq_ignore_ascii_case("none")),
+        Value::Array(items) if items.is_empty() => None,
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            Some(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; "))
+        }
+        Value::Object(fields) if fields.is_empty() => None,
+        other => Some(other.to_string()),
     }
 }
 
@@ -211,6 +307,51 @@ mod tests {
         assert_eq!(Report::read("{\"status\": \"fail\"}").status, None, "only in a fence");
         assert_eq!(Report::read("VERIFICATION_PASS").status, Some(Status::Pass));
         assert_eq!(Report::read("VERIFICATION_FAIL: 3 tests").status, Some(Status::Fail));
+    }
+
+    #[test]
+    fn a_result_says_why_and_what_others_should_know() {
+        let read = |json: &str| Report::read(&format!("```json\n{json}\n```"));
+        let report =
+            read(r#"{"status": "blocked", "blocker": " no key ", "notes": "ask for one", "duration_minutes": 3}"#);
+        assert_eq!((report.status, report.blocker.as_deref()), (Some(Status::Blocked), Some("no key")));
+        assert_eq!(report.notes, ["ask for one"]);
+        let report = read(r#"{"status": "fail", "blocker": null, "test_results": {"failed": 2}, "notes": ["a", "b"]}"#);
+        assert_eq!((report.blocker.as_deref(), &report.notes[..]), (Some(r#"{"failed":2}"#), &["a; b".to_owned()][..]));
+        let report = read(r#"{"status": "pass", "blocker": "None", "test_results": [], "notes": {}}"#);
+        assert_eq!((report.blocker, report.notes), (None, vec![]));
+        let report = read(r#"{"status": "fail", "blocker": [1, 2], "test_results": true}"#);
+        assert_eq!(report.blocker.as_deref(), Some("[1,2]"));
+        let report = Report::read("VERIFICATION_PASS\nVERIFICATION_FAIL: 3 tests\n");
+        assert_eq!((report.verification, report.blocker.as_deref()), (Some(false), Some("3 tests")));
+        assert_eq!(Report::read("VERIFICATION_PASS").verification, Some(true));
+    }
+
+    #[test]
+    fn a_request_is_a_line_and_a_fenced_object_behind_it() {
+        let json = r#"{"type": "SPLIT_TASK", "originalTaskId": "1.3", "reasoning": "too big",
+            "proposedTasks": ["- [ ] 1.3.1 A\n  - **Do**: a"]}"#;
+        let report = Report::read(&format!("TASK_MODIFICATION_REQUEST\n\n```json\n{json}\n```\nTASK_COMPLETE"));
+        let tasks = vec!["- [ ] 1.3.1 A\n  - **Do**: a".to_owned()];
+        let (task, reason) = (Some("1.3".to_owned()), "too big".to_owned());
+        assert_eq!(report.request, Some(Ok(Request { wanted: Wanted::Split, task, reason, tasks })));
+        assert!(report.complete && report.status.is_none());
+        // Quoted, it asks for nothing; without the line the object is nothing.
+        assert_eq!(Report::read(&format!("> TASK_MODIFICATION_REQUEST\n```json\n{json}\n```")).request, None);
+        let fault = |after: &str| {
+            let report = Report::read(&format!("TASK_MODIFICATION_REQUEST\n{after}"));
+            report.request.expect("asked").expect_err("not like this")
+        };
+        assert_eq!(fault("I want more tasks.\n"), "no fenced JSON object follows it");
+        assert!(fault("```\n{\n```").starts_with("its JSON cannot be read: "));
+        assert!(fault("```\n{\"type\": \"DROP_TASK\"}\n```").starts_with("its `type` is not SPLIT_TASK"));
+        for proposed in ["[]", "[1]", "\"- [ ] a\""] {
+            let json = format!("```\n{{\"type\": \"ADD_FOLLOWUP\", \"proposedTasks\": {proposed}}}\n```");
+            assert_eq!(fault(&json), "its `proposedTasks` is not a list of texts");
+        }
+        // What comes behind is a result again.
+        let both = "TASK_MODIFICATION_REQUEST\n```\n{}\n```\n```json\n{\"status\": \"pass\"}\n```";
+        assert_eq!(Report::read(both).status, Some(Status::Pass));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub enum Phase {
     Skipped,
     /// It was ended with the run.
     Cancelled,
+    /// It asked for other tasks, or needs one that did: it waits for the next reading of the list.
+    Deferred,
     /// It is no longer in the list.
     Removed,
 }
@@ -48,7 +50,23 @@ impl Phase {
     /// Whether nothing more happens to it by itself.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Done | Self::Failed | Self::Blocked | Self::Skipped | Self::Cancelled | Self::Removed)
+        match self {
+            Self::Done
+            | Self::Failed
+            | Self::Blocked
+            | Self::Skipped
+            | Self::Cancelled
+            | Self::Deferred
+            | Self::Removed => true,
+            Self::Waiting
+            | Self::Ready
+            | Self::Backoff
+            | Self::Running
+            | Self::Ended
+            | Self::Verifying
+            | Self::Passed
+            | Self::Landing => false,
+        }
     }
 }
 
@@ -249,6 +267,7 @@ impl RunState {
             Event::Next => self.asked = false,
             Event::Replan(replan) => self.replan(*replan, &mut fx),
             Event::Ended { node, result } => self.executor_ended(node, result, &mut fx),
+            Event::Asked { node } => self.asks(node, &mut fx),
             Event::Verified { node, result } => self.verified(node, result, &mut fx),
             Event::Landed { node, result } => self.landed(node, result, &mut fx),
             Event::Wake => {}
@@ -563,6 +582,20 @@ impl RunState {
         }
     }
 
+    /// It asked for other tasks: neither a success nor a failure.
+    fn asks(&mut self, node: Node, fx: &mut Vec<Effect>) {
+        let task = &mut self.tasks[node];
+        if task.phase != Phase::Running {
+            return;
+        }
+        self.running -= 1;
+        task.seed.attempts -= 1;
+        match task.stopping {
+            Some(_) => self.stopped(node, fx),
+            None => self.close(node, Phase::Deferred, fx),
+        }
+    }
+
     fn verified(&mut self, node: Node, result: Result<(), Failure>, fx: &mut Vec<Effect>) {
         let task = &self.tasks[node];
         if task.phase != Phase::Verifying {
@@ -735,7 +768,7 @@ impl RunState {
             _ => {}
         }
         // With a run that ends nothing is blocked: it is open, as before. What is gone from the list blocks nothing.
-        if matches!(phase, Phase::Failed | Phase::Blocked | Phase::Skipped) {
+        if matches!(phase, Phase::Failed | Phase::Blocked | Phase::Skipped | Phase::Deferred) {
             self.refuse(node, fx);
         }
     }
@@ -752,8 +785,10 @@ impl RunState {
         }
     }
 
-    /// It will not land: what only goes after it may start, what needs it is blocked, and so on from there.
+    /// It will not land: what only goes after it may start, what needs it is blocked (or waits for the next reading of
+    /// the list as it does itself), and so on from there.
     fn refuse(&mut self, node: Node, fx: &mut Vec<Effect>) {
+        let deferred = self.tasks[node].phase == Phase::Deferred;
         for at in 0..self.tasks[node].dependents.len() {
             let (dependent, blocks) = self.tasks[node].dependents[at];
             let task = &mut self.tasks[dependent];
@@ -764,8 +799,12 @@ impl RunState {
             } else if matches!(task.phase, Phase::Waiting | Phase::Backoff) {
                 self.unqueue(dependent);
                 self.inherit(dependent, node);
-                fx.push(Effect::Block { node: dependent, by: self.missing(dependent) });
-                self.close(dependent, Phase::Blocked, fx);
+                if deferred {
+                    self.close(dependent, Phase::Deferred, fx);
+                } else {
+                    fx.push(Effect::Block { node: dependent, by: self.missing(dependent) });
+                    self.close(dependent, Phase::Blocked, fx);
+                }
             }
         }
     }
@@ -947,16 +986,27 @@ impl RunState {
     fn replan(&mut self, replan: Replan, fx: &mut Vec<Effect>) {
         self.asked = false;
         for (node, spec) in replan.specs {
-            if node == self.tasks.len() {
+            let Some(task) = self.tasks.get_mut(node) else {
                 self.tasks.push(Task::new(spec, Seed::default()));
-            } else if matches!(self.tasks[node].phase, Phase::Waiting | Phase::Blocked) {
-                self.tasks[node].spec = spec;
-            } else if matches!(self.tasks[node].phase, Phase::Done | Phase::Removed) {
+                continue;
+            };
+            let past = task.past;
+            match task.phase {
+                Phase::Waiting | Phase::Blocked => task.spec = spec,
                 // Named again: a person opened its box, or put it back. What failed, was skipped or was ended stays so
                 // until `spec retry`: an edit elsewhere in the list is no reason to try it again.
-                let past = self.tasks[node].past;
-                self.tasks[node] = Task::new(spec, Seed::default());
-                self.tasks[node].past = past;
+                Phase::Done | Phase::Removed => *task = Task { past, ..Task::new(spec, Seed::default()) },
+                // In the middle of a stage what it asked for is not there yet. As a parent it begins anew.
+                Phase::Deferred if !self.active.going => {
+                    let seed = if spec.kind == Kind::Parent { Seed::default() } else { task.seed };
+                    *task = Task { past, ..Task::new(spec, seed) };
+                }
+                Phase::Failed if replan.again.contains(&node) => {
+                    let seed = Seed { tries: task.seed.tries, ..Seed::default() };
+                    *task = Task::new(spec, seed);
+                    fx.push(Effect::Unblock { node });
+                }
+                _ => {}
             }
         }
         let not_begun = |phase| matches!(phase, Phase::Waiting | Phase::Ready | Phase::Backoff);
@@ -986,6 +1036,12 @@ impl RunState {
             }
         }
         self.relink();
+        if !replan.again.is_empty() {
+            self.unblock(replan.again, fx);
+            self.relink();
+            self.broken =
+                self.tasks.iter().any(|task| task.past && matches!(task.phase, Phase::Failed | Phase::Blocked));
+        }
         // What now needs something that did not land will not be started.
         let lost = [Phase::Failed, Phase::Blocked, Phase::Skipped];
         for node in 0..self.tasks.len() {
@@ -999,6 +1055,21 @@ impl RunState {
         }
         for node in self.active.nodes.clone() {
             self.enter(node, fx);
+        }
+    }
+
+    /// What only failed tasks blocked that are tried again may be started after all.
+    fn unblock(&mut self, again: BTreeSet<Node>, fx: &mut Vec<Effect>) {
+        let mut open: Vec<Node> = again.into_iter().collect();
+        while let Some(node) = open.pop() {
+            for at in 0..self.tasks[node].dependents.len() {
+                let (dependent, _) = self.tasks[node].dependents[at];
+                if self.tasks[dependent].phase == Phase::Blocked && self.missing(dependent).is_empty() {
+                    (self.tasks[dependent].phase, self.tasks[dependent].past) = (Phase::Waiting, false);
+                    fx.push(Effect::Unblock { node: dependent });
+                    open.push(dependent);
+                }
+            }
         }
     }
 

@@ -917,6 +917,7 @@ fn a_list_that_was_edited_is_planned_anew() {
         stages: vec![Stage { number: 1, nodes: vec![0] }, Stage { number: 2, nodes: vec![3] }],
         specs: vec![(3, exec(1)), (2, exec(2)), (0, exec(0))],
         done: BTreeSet::from([2]),
+        ..Replan::default()
     };
     let told = tell(&mut state, 3, Event::Replan(Box::new(replan)));
     assert_eq!(told, ["begin 1 [0]", "start 0 #1 1000"]);
@@ -941,7 +942,7 @@ fn what_failed_is_not_begun_again_by_an_edit_of_the_list() {
             Stage { number: 3, nodes: vec![2] },
         ],
         specs: vec![(0, exec(0)), (1, exec(1)), (2, TaskSpec { needs, ..exec(2) })],
-        done: BTreeSet::new(),
+        ..Replan::default()
     };
     let told = tell(&mut state, 2, Event::Replan(Box::new(replan)));
     assert_eq!(told, ["block 2 [0]", "begin 2 [1]", "start 1 #1 1000"]);
@@ -955,7 +956,7 @@ fn in_graph_mode_an_edit_joins_the_stage_that_goes_on() {
     let replan = Replan {
         stages: vec![Stage { number: 1, nodes: vec![0, 2, 3] }],
         specs: vec![(3, exec(1)), (2, exec(2)), (0, exec(9))],
-        done: BTreeSet::new(),
+        ..Replan::default()
     };
     assert!(tell(&mut state, 1, Event::Replan(Box::new(replan))).is_empty(), "0 keeps what it started with");
     assert_eq!(state.phase(1), Phase::Removed);
@@ -973,6 +974,7 @@ fn a_box_that_is_opened_again_in_graph_mode_is_done_once_more_and_counted_once()
         stages: vec![Stage { number: 1, nodes: vec![0] }],
         specs: vec![(0, exec(0))],
         done: BTreeSet::from([1]),
+        ..Replan::default()
     };
     let told = tell(&mut state, 3, Event::Replan(Box::new(replan)));
     assert_eq!(told, [] as [&str; 0], "1 runs, whatever its box says, and there is one place");
@@ -1061,4 +1063,269 @@ fn an_account_without_a_time_is_asked_again_and_again_later_until_it_works() {
     let told = tell(&mut state, now + 1, Event::Closed { account: 0, until: None });
     let until: Millis = told[0].rsplit(' ').next().unwrap().parse().unwrap();
     assert!(until - now - 1 <= 10, "it had worked in between");
+}
+
+fn asked(node: Node) -> Event {
+    Event::Asked { node }
+}
+
+fn stage(number: usize, nodes: &[Node]) -> Stage {
+    Stage { number, nodes: nodes.to_vec() }
+}
+
+#[test]
+fn who_asks_for_other_tasks_waits_for_them_and_uses_up_no_attempt() {
+    let specs = vec![exec(0), needing(1, 0, true), needing(2, 0, false), needing(3, 1, true)];
+    let (mut state, _) = start(policy(2), specs, &[&[0, 1, 2], &[3]]);
+    assert_eq!(tell(&mut state, 1, broke(0, Code::NoSignal)), ["retry 0 no_signal 0", "start 0 #2 1000"]);
+    assert_eq!(tell(&mut state, 2, asked(0)), ["start 2 #1 1000"], "who only went after it goes on");
+    assert!(tell(&mut state, 2, asked(0)).is_empty(), "it does not run");
+    assert_eq!([0, 1, 3].map(|node| state.phase(node)), [Phase::Deferred; 3], "none is blocked");
+    let _ = tell(&mut state, 3, ended(2));
+    assert_eq!(tell(&mut state, 3, landed(2)), ["end 1 [2] [0, 1]", "next?"]);
+    // 4 is what it asked for.
+    let replan = Replan {
+        stages: vec![stage(1, &[4]), stage(2, &[0, 1]), stage(3, &[3])],
+        specs: vec![(4, exec(0)), (0, exec(1)), (1, needing(2, 0, true)), (3, needing(4, 1, true))],
+        ..Replan::default()
+    };
+    assert_eq!(tell(&mut state, 4, Event::Replan(Box::new(replan))), ["begin 1 [4]", "start 4 #1 1000"]);
+    let _ = (tell(&mut state, 5, ended(4)), tell(&mut state, 5, landed(4)));
+    assert_eq!(tell(&mut state, 5, Event::Next), ["begin 2 [0, 1]", "start 0 #3 1000 round 2"]);
+    // Of three tries that count it has had one.
+    let told = tell(&mut state, 6, broke(0, Code::NoSignal));
+    assert_eq!(told, ["retry 0 no_signal 0", "start 0 #4 1000 round 3"]);
+    assert_eq!(tell(&mut state, 7, broke(0, Code::NoSignal))[0], "fail 0 no_signal");
+}
+
+#[test]
+fn who_asks_when_it_is_to_stop_stops() {
+    let (mut state, _) = start(policy(1), vec![exec(0)], &[&[0]]);
+    assert_eq!(tell(&mut state, 1, Event::Steer(Steer::Skip(0))), ["stop 0"]);
+    assert_eq!(tell(&mut state, 2, asked(0)), ["skip 0", "end 1 [] [0]", "next?"]);
+}
+
+#[test]
+fn a_task_that_was_split_is_looked_at_as_a_parent_from_its_beginning() {
+    let (mut state, _) = start(policy(1), vec![exec(0)], &[&[0]]);
+    assert_eq!(tell(&mut state, 1, asked(0)), ["end 1 [] [0]", "next?"]);
+    let parent = TaskSpec { kind: Kind::Parent, verify: true, max_attempts: 1, ..needing(0, 1, true) };
+    let replan = Replan {
+        stages: vec![stage(1, &[1]), stage(0, &[0])],
+        specs: vec![(1, exec(1)), (0, parent)],
+        ..Replan::default()
+    };
+    assert_eq!(tell(&mut state, 1, Event::Replan(Box::new(replan)))[1], "start 1 #1 1000");
+    let _ = (tell(&mut state, 2, ended(1)), tell(&mut state, 2, landed(1)));
+    assert_eq!(tell(&mut state, 2, Event::Next), ["begin 0 [0]", "verify 0 #1 1000"]);
+}
+
+#[test]
+fn in_graph_mode_an_edit_does_not_start_who_asked_too_soon() {
+    let graph = Policy { land_each: true, ..policy(1) };
+    let (mut state, _) = start(graph, vec![exec(0), exec(1)], &[&[0, 1]]);
+    assert_eq!(tell(&mut state, 1, asked(0)), ["start 1 #1 1000"]);
+    let again = || Replan { stages: vec![stage(1, &[0, 1])], specs: vec![(0, exec(0))], ..Replan::default() };
+    assert!(tell(&mut state, 2, Event::Replan(Box::new(again()))).is_empty());
+    assert_eq!(state.phase(0), Phase::Deferred);
+    let _ = tell(&mut state, 3, ended(1));
+    assert_eq!(tell(&mut state, 3, landed(1)), ["end 1 [1] [0]", "next?"]);
+    assert_eq!(tell(&mut state, 4, Event::Replan(Box::new(again()))), ["begin 1 [0]", "start 0 #2 1000 round 1"]);
+}
+
+#[test]
+fn what_failed_is_tried_again_behind_its_fix_with_what_it_blocked() {
+    let once = TaskSpec { max_attempts: 1, ..exec(0) };
+    let specs = vec![once.clone(), needing(1, 0, true), needing(2, 1, true), exec(3)];
+    let (mut state, _) = start(policy(1), specs, &[&[0, 1], &[2], &[3]]);
+    let told = tell(&mut state, 1, broke(0, Code::NoChange));
+    assert_eq!(told, ["fail 0 no_change", "block 1 [0]", "block 2 [1]", "end 1 [] [0, 1]", "next?"]);
+    // 4 is its fix.
+    let mended = |node| TaskSpec { needs: vec![Need { node, blocks: true }], ..once.clone() };
+    let replan = |fix: Node, of: Node| Replan {
+        stages: vec![stage(1, &[fix]), stage(2, &[of]), stage(3, &[1]), stage(4, &[2]), stage(5, &[3])],
+        specs: vec![(fix, TaskSpec { max_attempts: 1, ..exec(1) }), (of, mended(fix))],
+        again: BTreeSet::from([of]),
+        ..Replan::default()
+    };
+    let told = tell(&mut state, 2, Event::Replan(Box::new(replan(4, 0))));
+    assert_eq!(told, ["unblock 0", "unblock 1", "unblock 2", "begin 1 [4]", "start 4 #1 1000"]);
+    let _ = (tell(&mut state, 3, ended(4)), tell(&mut state, 3, landed(4)));
+    assert_eq!(tell(&mut state, 3, Event::Next), ["begin 2 [0]", "start 0 #2 1000 round 1"], "tries are counted on");
+    let told = tell(&mut state, 4, broke(0, Code::NoChange));
+    assert_eq!(told[..3], ["fail 0 no_change", "block 1 [0]", "block 2 [1]"]);
+    // The second fix fails for good: what waits for it is blocked, and nothing goes on.
+    assert_eq!(tell(&mut state, 5, Event::Replan(Box::new(replan(5, 0))))[3..], ["begin 1 [5]", "start 5 #1 1000"]);
+    let told = tell(&mut state, 6, broke(5, Code::Crash));
+    assert_eq!(told[..4], ["fail 5 crash", "block 0 [5]", "block 1 [0]", "block 2 [1]"]);
+    assert_eq!(tell(&mut state, 6, Event::Next), ["finish Done"]);
+}
+
+#[test]
+fn what_two_lost_tasks_block_stays_blocked_when_one_is_tried_again() {
+    let once = |index| TaskSpec { max_attempts: 1, ..exec(index) };
+    let needs = vec![Need { node: 0, blocks: true }, Need { node: 1, blocks: true }];
+    let both = TaskSpec { needs, ..exec(2) };
+    let (mut state, _) = start(policy(2), vec![once(0), once(1), both], &[&[0, 1, 2]]);
+    let _ = (tell(&mut state, 1, broke(0, Code::NoChange)), tell(&mut state, 1, broke(1, Code::NoChange)));
+    let replan = Replan {
+        stages: vec![stage(1, &[0, 2])],
+        specs: vec![(0, once(0))],
+        again: BTreeSet::from([0]),
+        ..Replan::default()
+    };
+    assert_eq!(tell(&mut state, 2, Event::Replan(Box::new(replan))), ["unblock 0", "finish Done"], "1 is lost");
+    assert_eq!(state.phase(2), Phase::Blocked);
+}
+
+/// A list that grows as the driver lets it grow: what fails for good gets fixes, and executors ask for tasks before
+/// theirs.
+#[derive(Default)]
+struct Growing {
+    /// In the order of the list.
+    order: Vec<Node>,
+    /// Members of one group have the same number.
+    group: Vec<Option<usize>>,
+    fix_of: Vec<Option<Node>>,
+    before: Vec<Option<Node>>,
+    /// How deep: as a fix, and as what was asked for.
+    depth: Vec<(usize, usize)>,
+    landed: BTreeSet<Node>,
+}
+
+impl Growing {
+    fn add(&mut self, at: usize, group: Option<usize>, depth: (usize, usize)) -> Node {
+        let node = self.group.len();
+        self.order.insert(at, node);
+        self.group.push(group);
+        self.fix_of.push(None);
+        self.before.push(None);
+        self.depth.push(depth);
+        node
+    }
+
+    fn place(&self, node: Node) -> usize {
+        self.order.iter().position(|other| *other == node).unwrap()
+    }
+
+    fn fixes(&self, of: Node) -> impl Iterator<Item = Node> {
+        (0..self.fix_of.len()).filter(move |node| self.fix_of[*node] == Some(of))
+    }
+
+    fn asked_for(&self, by: Node) -> impl Iterator<Item = Node> {
+        (0..self.before.len()).filter(move |node| self.before[*node] == Some(by))
+    }
+
+    fn plan(&self, max_attempts: u32, again: BTreeSet<Node>) -> Replan {
+        let open: Vec<Node> = self.order.iter().copied().filter(|node| !self.landed.contains(node)).collect();
+        let mut row = open.clone();
+        for node in open.iter().rev() {
+            let Some(last) = row.iter().rposition(|other| self.fix_of[*other] == Some(*node)) else { continue };
+            let from = row.iter().position(|other| other == node).unwrap();
+            row.remove(from);
+            row.insert(last, *node);
+        }
+        let mut stages: Vec<Stage> = Vec::new();
+        for node in &row {
+            let joins =
+                |stage: &&mut Stage| self.group[*node].is_some() && self.group[stage.nodes[0]] == self.group[*node];
+            match stages.last_mut().filter(joins) {
+                Some(stage) => stage.nodes.push(*node),
+                None => stages.push(Stage { number: stages.len() + 1, nodes: vec![*node] }),
+            }
+        }
+        let needs = |node: Node| {
+            let first = self.fixes(node).chain(self.asked_for(node)).filter(|first| !self.landed.contains(first));
+            first.map(|node| Need { node, blocks: true }).collect()
+        };
+        let spec = |node: Node| TaskSpec { max_attempts, needs: needs(node), ..exec(self.place(node)) };
+        let mut specs: Vec<(Node, TaskSpec)> = open.iter().map(|node| (*node, spec(*node))).collect();
+        specs.sort_by_key(|(node, _)| *node);
+        Replan { stages, specs, done: BTreeSet::new(), again }
+    }
+}
+
+#[test]
+fn a_list_that_grows_by_fixes_and_requests_comes_to_its_end() {
+    let (mut fixes, mut requests, mut mended, mut deepest) = (0, 0, 0, (0, 0));
+    for number in 0..4000_u64 {
+        let mut dice = Dice(number);
+        let mut list = Growing::default();
+        for _ in 0..=dice.below(5) {
+            let group = (!dice.one_in(3)).then_some(1);
+            let _ = list.add(list.order.len(), group, (0, 0));
+        }
+        let (bad, asks, max_attempts) = (1 + dice.below(4), 2 + dice.below(8), 1 + dice.below(2) as u32);
+        let keep_going = dice.one_in(2);
+        let first = list.plan(max_attempts, BTreeSet::new());
+        let specs = first.specs.into_iter().map(|(_, spec)| (spec, Seed::default())).collect();
+        let mut state = RunState::new(Policy { keep_going, ..policy(2) }, specs, first.stages);
+        let mut events = std::collections::VecDeque::from([Event::Next]);
+        let (mut failed, mut asked, mut finish) = (BTreeSet::new(), Vec::new(), None);
+        let mut count = 0;
+        while finish.is_none() {
+            count += 1;
+            assert!(count < 100_000, "run {number} does not end");
+            let event = events.pop_front().unwrap_or_else(|| panic!("run {number} waits for nothing"));
+            for effect in step(&mut state, count, event) {
+                match effect {
+                    Effect::Start { node, .. } => {
+                        let there = |other: Node| list.landed.contains(&other);
+                        assert!(list.fixes(node).all(there), "run {number}: {node} before its fix landed");
+                        assert!(list.asked_for(node).all(there), "run {number}: {node} before what it asked for");
+                        assert!(!there(node), "run {number}: {node} runs again");
+                        mended += usize::from(list.fixes(node).count() > 0);
+                        let there = list.asked_for(node).count();
+                        events.push_back(
+                            if dice.one_in(asks) && Limits::REQUESTED.allow(there, 1, list.depth[node].1).is_ok() {
+                                asked.push(node);
+                                Event::Asked { node }
+                            } else if dice.one_in(bad) {
+                                broke(node, Code::NoChange)
+                            } else {
+                                ended(node)
+                            },
+                        );
+                    }
+                    Effect::Land { node } => {
+                        assert!(list.landed.insert(node), "run {number}: {node} landed twice");
+                        events.push_back(landed(node));
+                    }
+                    Effect::Fail { node, .. } => drop(failed.insert(node)),
+                    Effect::NextStage => {
+                        for node in std::mem::take(&mut asked) {
+                            let (fixes, requested) = list.depth[node];
+                            let new = list.add(list.place(node), None, (fixes, requested + 1));
+                            list.before[new] = Some(node);
+                            requests += 1;
+                        }
+                        let mut again = BTreeSet::new();
+                        for node in failed.clone() {
+                            let (depth, requested) = list.depth[node];
+                            let there = list.fixes(node).count();
+                            if Limits::FIXES.allow(there, 1, depth).is_ok() {
+                                let new = list.add(list.place(node) + 1, None, (depth + 1, requested));
+                                list.fix_of[new] = Some(node);
+                                failed.remove(&node);
+                                again.insert(node);
+                                fixes += 1;
+                            }
+                        }
+                        events.push_back(Event::Replan(Box::new(list.plan(max_attempts, again))));
+                    }
+                    Effect::Finish(how) => finish = Some(how),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(finish, Some(Finish::Done), "run {number}");
+        for node in 0..list.group.len() {
+            let (depth, requested) = list.depth[node];
+            assert!(list.fixes(node).count() <= 3 && list.asked_for(node).count() <= 3 && depth <= 3 && requested <= 2);
+            deepest = (depth.max(deepest.0), requested.max(deepest.1));
+        }
+        assert!(!failed.is_empty() || list.landed.len() == list.group.len(), "run {number}: something was left out");
+    }
+    assert!(fixes > 5000 && requests > 5000 && mended > 1000, "{fixes} {requests} {mended}");
+    assert_eq!(deepest, (3, 2), "the limits were reached");
 }

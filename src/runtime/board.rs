@@ -162,7 +162,7 @@ impl Board {
                 (node, TaskSpec { own_tree: own_tree(&index), held_up: held_up.unwrap_or_default(), ..spec })
             })
             .collect();
-        Replan { stages: self.stages(&parents), specs, done: BTreeSet::new() }
+        Replan { stages: self.stages(&parents), specs, ..Replan::default() }
     }
 
     /// The plan's steps, each with the parents behind it whose last task is in it.

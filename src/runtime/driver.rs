@@ -1396,6 +1396,7 @@ impl Driver {
             word: word.as_ref(),
             later: (!shell && session.is_none()).then_some(LATER),
             signal: !shell && (settings.exec_signal || session.is_some()),
+            checks: job.verify_marker,
             report,
             head,
             changes: (told || !changes.is_empty()).then_some(&changes[..]),
