@@ -6,7 +6,8 @@
 #![expect(clippy::print_stdout, reason = "what was compared is counted and shown")]
 
 use serde_json::Value;
-use spec::document::{Document, Role, parse};
+use spec::document::{Document, Item, Role, apply, mended, mends, parse};
+use spec::plan::{Options, build, propose};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -198,4 +199,53 @@ fn assert_same_but_ticked(before: &Document, after: &Document, name: &str) {
         assert!(new.checked, "{name}:{}", old.line);
         assert_eq!((old.line, old.depth, &old.text, &old.id), (new.line, new.depth, &new.text, &new.id), "{name}");
     }
+}
+
+#[test]
+fn mends_of_real_lists_change_no_task() {
+    let Some(corpus) = corpus() else { return };
+    let (mut lists_mended, mut codes) = (0, BTreeMap::<&str, usize>::new());
+    for list in lists(&corpus) {
+        let (document, diagnostics) = parse(list.source, &list.name);
+        let found = mends(&document, &diagnostics, &list.name);
+        let (after, left) = parse(mended(&document, &found), &list.name);
+        assert_eq!(document.items.len(), after.items.len(), "{}", list.name);
+        for (old, new) in document.items.iter().zip(&after.items) {
+            let what = |item: &Item| (item.id.clone(), item.title.clone(), item.checked, item.role, item.parallel);
+            assert_eq!((what(old), old.line, old.parent), (what(new), new.line, new.parent), "{}", list.name);
+        }
+        assert_eq!(mends(&after, &left, &list.name), [], "{}", list.name);
+        lists_mended += usize::from(!found.is_empty());
+        for mend in &found {
+            *codes.entry(mend.code).or_default() += 1;
+        }
+    }
+    println!("{lists_mended} lists mended: {codes:?}");
+}
+
+#[test]
+fn marks_proposed_for_real_lists_bring_no_conflict() {
+    let Some(corpus) = corpus() else { return };
+    let options = Options { all: true, ..Options::default() };
+    let (mut marked, mut groups, mut lists_marked) = (0, 0, 0);
+    for list in lists(&corpus) {
+        let (document, _) = parse(list.source, &list.name);
+        let proposal = propose(&document, &options);
+        let (after, _) = parse(apply(&document.source, &proposal.edits), &list.name);
+        let (plan, _) = build(&after, &options);
+        for group in &proposal.groups {
+            assert!(plan.groups.iter().any(|planned| planned.tasks == *group), "{}: {group:?}", list.name);
+            let conflict = plan.edges.iter().find(|edge| group.contains(&edge.from) && group.contains(&edge.to));
+            assert_eq!(conflict, None, "{}", list.name);
+        }
+        assert_eq!(propose(&after, &options).edits, [], "{}", list.name);
+        let titles = |document: &Document| -> Vec<_> {
+            document.items.iter().map(|item| (item.id.clone(), item.title.clone(), item.role)).collect()
+        };
+        assert_eq!(titles(&document), titles(&after), "{}", list.name);
+        marked += proposal.edits.len();
+        groups += proposal.groups.len();
+        lists_marked += usize::from(!proposal.groups.is_empty());
+    }
+    println!("{marked} tasks could be marked, in {groups} groups of {lists_marked} lists");
 }

@@ -12,6 +12,7 @@ pub const CODES: &[(&str, &str)] = &[
     (FIELD_AS_TASK, "a box stands before a field, which makes the field an item of its own"),
     (HEADING_TASK, "a heading is taken for a task, since the list has no checkbox"),
     (INVALID_VALUE, "the value of a field is not what the field takes; the field is ignored"),
+    (MARKER_SPELLING, "a mark is written in another way than the list or its tool writes it"),
     (NO_TASKS, "the list has no checkbox and no heading that reads like a task"),
     (NOT_UTF8, "some bytes are not UTF-8; they are kept as they are"),
     (NOTE, "items without id, marker and fields are taken for notes and not run"),
@@ -42,6 +43,7 @@ pub(super) const DUPLICATE_ID: &str = "duplicate-id";
 pub(super) const FIELD_AS_TASK: &str = "field-as-task";
 pub(super) const HEADING_TASK: &str = "heading-task";
 pub(super) const INVALID_VALUE: &str = "invalid-value";
+pub(super) const MARKER_SPELLING: &str = "marker-spelling";
 pub(super) const NO_BULLET: &str = "checkbox-without-bullet";
 pub(super) const NO_SPACE: &str = "checkbox-without-space";
 /// A list without one checkbox: `spec run` ends with exit code 2.

@@ -1,6 +1,6 @@
 //! The smallest edits: a tick is one byte, a fix task is its own lines, nothing is rendered again.
 
-use super::{Document, Tick};
+use super::{Document, Place, Tick, head};
 use std::ops::Range;
 
 /// A change of some bytes of a list.
@@ -88,6 +88,39 @@ impl Document {
             with.extend_from_slice(newline);
         }
         Edit { at: at..at, with }
+    }
+
+    /// Marks an item as parallel, in the way and at the place that the list has its marks; `None` where it is marked
+    /// already, or where the mark would be read as something else there.
+    #[must_use]
+    pub fn mark_parallel(&self, index: usize) -> Option<Edit> {
+        let item = &self.items[index];
+        let start = self.text_start(index)?;
+        let before = head::read(&item.text, item.accepts_family());
+        let mark = self.parallel_mark;
+        let (at, with) = match mark.place {
+            Place::EndOfLine => (item.text.len(), format!(" {}", mark.text)),
+            Place::BehindId if before.id.is_some() => (before.id_end, format!(" {}", mark.text)),
+            Place::BehindId | Place::BeforeId => (0, format!("{} ", mark.text)),
+        };
+        let marked = [&item.text[..at], &with, &item.text[at..]].concat();
+        let after = head::read(&marked, item.accepts_family());
+        let others: Vec<&&str> = after.markers.iter().filter(|marker| **marker != "P").collect();
+        let same = (after.id, &after.title, after.starred) == (before.id, &before.title, before.starred);
+        let only_mark = others.iter().copied().eq(&before.markers) && others.len() + 1 == after.markers.len();
+        (same && only_mark).then(|| Edit { at: start + at..start + at, with: with.into_bytes() })
+    }
+
+    /// Where the text of an item begins; `None` where its bytes are not UTF-8.
+    pub(super) fn text_start(&self, index: usize) -> Option<usize> {
+        let item = &self.items[index];
+        let from = match item.tick_at {
+            Tick::Replace(at) => at + 2,
+            Tick::Insert(at) => at,
+        };
+        let line = self.line_starts.partition_point(|&start| start <= from);
+        let end = self.line_starts.get(line).copied().unwrap_or(self.source.len());
+        memchr::memmem::find(&self.source[from..end], item.text.as_bytes()).map(|at| from + at)
     }
 
     /// Where the list marker (or the first hash) of an item stands.

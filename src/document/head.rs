@@ -11,8 +11,12 @@ use std::sync::LazyLock;
 pub(super) struct Head<'a> {
     /// The id, and its family where it counts only in company.
     pub id: Option<(&'a str, Option<&'a str>)>,
+    /// Where the id ends, the marks that close it included; 0 where there is none.
+    pub id_end: usize,
     /// Tags of the cluster, as reported.
     pub markers: Vec<&'a str>,
+    /// Where each of them stands, brackets included.
+    pub places: Vec<Range<usize>>,
     /// A star stands right behind the id (`7.1* Write tests`).
     pub starred: bool,
     /// What is left.
@@ -40,9 +44,12 @@ pub(super) fn read(text: &str, accept: impl Fn(&str) -> bool) -> Head<'_> {
             let id = ids::read(tag).filter(|found| {
                 head.id.is_none() && found.len == tag.len() && found.family.is_none_or(&accept) && tag.len() > 2
             });
-            match id {
-                Some(found) => head.id = Some((found.id, found.family)),
-                None => head.markers.push(tag),
+            if let Some(found) = id {
+                head.id = Some((found.id, found.family));
+                head.id_end = at + len;
+            } else {
+                head.markers.push(tag);
+                head.places.push(at..at + len);
             }
             at += len;
         } else if let Some(found) =
@@ -50,6 +57,7 @@ pub(super) fn read(text: &str, accept: impl Fn(&str) -> bool) -> Head<'_> {
         {
             head.id = Some((found.id, found.family));
             at += found.len;
+            head.id_end = at;
             let star = rest[found.len..].strip_prefix('\\').unwrap_or(&rest[found.len..]);
             if star.strip_prefix('*').is_some_and(|behind| open.is_empty() && behind.starts_with([' ', '\t'])) {
                 head.starred = true;
@@ -77,6 +85,7 @@ pub(super) fn read(text: &str, accept: impl Fn(&str) -> bool) -> Head<'_> {
         && start + len == title.len()
     {
         head.markers.push(tag);
+        head.places.push(begin + start..begin + start + len);
         title = title[..start].trim_end();
     }
     head.parallel_in_prose = parallel_mark(title).map(|range| range.start + begin..range.end + begin);

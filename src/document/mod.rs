@@ -22,6 +22,8 @@ mod head;
 pub mod ids;
 mod labels;
 mod lookup;
+mod marks;
+mod mend;
 mod parse;
 pub mod quota;
 mod roles;
@@ -32,6 +34,8 @@ mod tests;
 
 pub use edit::{Edit, apply};
 pub use lookup::Lookup;
+pub use marks::{ParallelMark, Place};
+pub use mend::{Mend, mended, mends};
 pub use parse::parse;
 
 /// Compiles a pattern of the parser's own, once, in a `LazyLock`.
@@ -53,6 +57,8 @@ pub struct Document {
     pub headings: Vec<Heading>,
     /// The byte that a tick writes: the file's own habit, `x` or `X`.
     pub tick: u8,
+    /// How it marks a task as parallel: the list's own habit, or that of its dialect.
+    pub parallel_mark: ParallelMark,
     /// Byte offset of the start of each line.
     pub line_starts: Vec<usize>,
     /// What selectors and labels are answered from; built when first asked.
@@ -157,6 +163,11 @@ impl Item {
         self.markers
             .iter()
             .any(|marker| marker.split(':').next().is_some_and(|own| own.trim().eq_ignore_ascii_case(name)))
+    }
+
+    /// Which families of ids count when its text is read once more: that of its own id.
+    fn accepts_family(&self) -> impl Fn(&str) -> bool {
+        |family| self.id.as_deref().is_some_and(|id| id.starts_with(family))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::scan::{self, BoxItem, Language, Scan, Shape};
 use super::{
-    Diagnostic, Document, Fields, Heading, Item, Lookup, Role, Severity, Tick, codes, commands, depends, dialect,
-    fields, head, ids, labels, roles,
+    Diagnostic, Document, Fields, Heading, Item, Lookup, Place, Role, Severity, Tick, codes, commands, depends,
+    dialect, fields, head, ids, labels, marks, roles,
 };
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -36,15 +36,18 @@ pub fn parse(source: impl Into<Arc<[u8]>>, path_hint: &str) -> (Document, Vec<Di
         })
         .collect();
     extend_blocks(&scan, &mut raw);
-    let (mut items, signs) = items(&scan, &raw, &headings, &mut diagnostics);
+    let (mut items, signs, marks) = items(&scan, &raw, &headings, &mut diagnostics);
     roles::assign(&mut items, &signs);
     depends::resolve(&scan, &mut items, &headings, &mut diagnostics);
     let dialect = dialect::detect(path_hint, &scan, &items, &headings);
     describe(&scan, &items, &mut diagnostics);
+    let parallel_mark = marks::habit(dialect, &marks, &scan.text);
+    marks::describe(parallel_mark, &marks, &scan.text, &mut diagnostics);
     diagnostics.sort_by(|a, b| (a.span.start, a.code).cmp(&(b.span.start, b.code)));
     let line_starts = scan.line_starts;
     let tick = habit(&items, &source);
-    (Document { source, dialect, items, headings, tick, line_starts, lookup: Lookup::default() }, diagnostics)
+    let lookup = Lookup::default();
+    (Document { source, dialect, items, headings, tick, parallel_mark, line_starts, lookup }, diagnostics)
 }
 
 /// An item before its words are read.
@@ -279,17 +282,18 @@ fn extend_blocks(scan: &Scan<'_>, raw: &mut [Raw]) {
     }
 }
 
-/// Reads the words and the fields of every item.
+/// Reads the words and the fields of every item, and where its marks stand.
 fn items(
     scan: &Scan<'_>,
     raw: &[Raw],
     headings: &[Heading],
     diagnostics: &mut Vec<Diagnostic>,
-) -> (Vec<Item>, Vec<roles::Signs>) {
+) -> (Vec<Item>, Vec<roles::Signs>, Vec<marks::Mark>) {
     let families = families(scan, raw);
     let accept = |family: &str| families.contains(family);
     let mut items = Vec::with_capacity(raw.len());
     let mut signs = Vec::with_capacity(raw.len());
+    let mut marks = Vec::new();
     let children = children(raw);
     let mut heading = 0;
     let mut rule = 0;
@@ -359,6 +363,7 @@ fn items(
         let parallel = item.markers.iter().any(|marker| marker == "P");
         let alone = item.is_verify() || item.is_sequential();
         item.parallel = parallel && !alone;
+        marks.extend(marks_of(&head.markers, &head.places, head.id_end, raw_item.text.clone(), alone));
         if parallel && alone {
             diagnostics.push(about(
                 &item,
@@ -370,7 +375,35 @@ fn items(
         }
         items.push(item);
     }
-    (items, signs)
+    (items, signs, marks)
+}
+
+/// The marks of an item that have a spelling of their own. `text` is where its text stands, `id_end` where its id ends in
+/// that, `alone` whether it is marked to run alone.
+fn marks_of(
+    names: &[&str],
+    places: &[Range<usize>],
+    id_end: usize,
+    text: Range<usize>,
+    alone: bool,
+) -> Vec<marks::Mark> {
+    let mark = |(name, place): (&&str, &Range<usize>)| {
+        let means = match *name {
+            "P" if alone => marks::Means::ParallelInVain,
+            "P" => marks::Means::Parallel,
+            name if marks::is_alone(name.split(':').next().unwrap_or_default().trim()) => marks::Means::Alone,
+            _ => return None,
+        };
+        let place_of = if place.end == text.len() {
+            Place::EndOfLine
+        } else if place.end <= id_end {
+            Place::BeforeId
+        } else {
+            Place::BehindId
+        };
+        Some(marks::Mark { at: text.start + place.start..text.start + place.end, means, place: place_of })
+    };
+    names.iter().zip(places).filter_map(mark).collect()
 }
 
 /// The direct children of every item, as one list and the part of each.

@@ -885,3 +885,171 @@ proptest! {
         }
     }
 }
+
+mod safe_mends {
+    use super::*;
+
+    /// The list after its mends, and their codes.
+    fn mend(source: &str) -> (String, Vec<&'static str>) {
+        let (document, diagnostics) = parse(source.as_bytes(), "");
+        let mends = mends(&document, &diagnostics, "");
+        let codes = mends.iter().map(|mend| mend.code).collect();
+        (String::from_utf8(mended(&document, &mends)).expect("UTF-8"), codes)
+    }
+
+    #[test]
+    fn what_is_written_wrongly_is_written_right() {
+        for (source, expected, code) in [
+            ("- [x]1.1 a\n", "- [x] 1.1 a\n", "checkbox-without-space"),
+            ("* [ ]T001 a", "* [ ] T001 a", "checkbox-without-space"),
+            ("- [ ] 1.1 [P] [VERIFY] a\n", "- [ ] 1.1 [VERIFY] a\n", "both-marked"),
+            ("- [ ] [P] 1.1 [SEQUENTIAL] a\r\n", "- [ ] 1.1 [SEQUENTIAL] a\r\n", "both-marked"),
+            ("- [ ] 1.1 [VERIFY] a [P]\n", "- [ ] 1.1 [VERIFY] a\n", "both-marked"),
+            ("- [ ] **1.1 [VERIFY] (P)** a\n", "- [ ] **1.1 [VERIFY]** a\n", "both-marked"),
+            ("- [ ] 1.1 [verify] a\n", "- [ ] 1.1 [VERIFY] a\n", "marker-spelling"),
+            ("- [ ] 1.1 [Verify:api] a\n", "- [ ] 1.1 [VERIFY:api] a\n", "marker-spelling"),
+            ("- [ ] 1.1 [Sequential] a\n", "- [ ] 1.1 [SEQUENTIAL] a\n", "marker-spelling"),
+            ("- [ ] 1.1 [VERIFY] a\n- [ ] 1.2 (P) b\n", "- [ ] 1.1 [VERIFY] a\n- [ ] 1.2 [P] b\n", "marker-spelling"),
+            (
+                "- [ ] 1.1 (P) a\n- [ ] 1.2 (P) b\n- [ ] 1.3 [P] c\n",
+                "- [ ] 1.1 (P) a\n- [ ] 1.2 (P) b\n- [ ] 1.3 (P) c\n",
+                "marker-spelling",
+            ),
+            ("- [ ] T001 [ P ] a\n- [ ] T002 [[P]] b\n", "- [ ] T001 [P] a\n- [ ] T002 [P] b\n", "marker-spelling"),
+        ] {
+            let (after, codes) = mend(source);
+            assert_eq!(after, expected);
+            assert!(!codes.is_empty() && codes.iter().all(|found| *found == code), "{source}: {codes:?}");
+            assert!(!codes_of(&after).contains(&code), "{after}");
+        }
+    }
+
+    /// Each of these would make another list of it.
+    #[test]
+    fn what_would_change_the_meaning_is_left_alone() {
+        for source in [
+            "- [ ] 1.1 a\n- [ ]no id\n",
+            "- [ ] 1.1 a\n\n[ ] 1.2 b\n",
+            "- [ ] 1.1 a\n- [v] 1.2 b\n",
+            "- [ ]* 1.1 a\n",
+            "- [ ] 1.1 a\n- [-] 1.2 b\n",
+            "- [ ] 1.1 a\n- [ ] 1.1 b\n",
+            "- [ ] 1.1 a\n  - **Verfy**: `true`\n",
+            "- [ ] 1.1 a\n  - **Verify**: `make | tail -1`\n",
+            "- [ ] 1.1 a\n- [ ] **Do**: b\n",
+            "- [ ] 1.1 Add [P] to it\n",
+            "- [ ] 1.1 a\n- [P] prose\n",
+            "- [ ] 1.1 (P) a\n- [ ] 1.2 (P) b\n",
+        ] {
+            assert_eq!(mend(source), (source.to_owned(), vec![]));
+        }
+    }
+
+    #[test]
+    fn a_mend_that_would_change_something_else_is_not_made() {
+        // Without its mark the emphasis around it would be another one.
+        let source = "- [ ] **[P]** [VERIFY] a\n- [x]1.1 b\n";
+        let (after, codes) = mend(source);
+        let (before, after) = (read(source), read(&after));
+        assert_eq!(after.items.len(), before.items.len());
+        for (old, new) in before.items.iter().zip(&after.items) {
+            assert_eq!((&old.id, &old.title, old.role), (&new.id, &new.title, new.role), "{codes:?}");
+        }
+        assert!(codes.contains(&"checkbox-without-space"));
+    }
+
+    /// Lines in which there is much to mend.
+    fn doubtful() -> impl Strategy<Value = String> {
+        let select = |of: &[&'static str]| prop::sample::select(of.to_vec());
+        let line = (
+            select(&["- ", "- ", "* ", "  - ", "1. ", "### "]),
+            select(&["[ ]", "[x]", "[X]", "[-]", "[~]", "[ ]*", r"[x]\*", "[v]", ""]),
+            select(&[" ", " ", "", "\t", "\u{a0}"]),
+            select(&["1.1", "1.2", "T001", "Task 3.2:", "A1", "A2", "**1.3**", "1.", "", "[T002]"]),
+            prop::collection::vec(
+                select(&[
+                    " [P]",
+                    " (P)",
+                    " [[P]]",
+                    " (∥)",
+                    " [PARALLEL]",
+                    " [VERIFY]",
+                    " [verify:x]",
+                    " [sequential]",
+                    " [US1]",
+                    " **[P]**",
+                    "[P]",
+                    " [p]",
+                ]),
+                0..3,
+            ),
+            select(&[" title", " Add [P] to it", " title (P)", " title [Verify]", " **bold**", "", " `code` [P]"]),
+            select(&[
+                "\n",
+                "\n",
+                "\r\n",
+                "\n\n",
+                "\n  - **Verify**: `true`\n",
+                "\n  - Depends: 1.1\n",
+                "\n## H\n",
+                "\n```\n",
+                "\n  - **Files**: a.rs\n",
+            ]),
+        );
+        prop::collection::vec(line, 0..12).prop_map(|lines| {
+            let line =
+                |(bullet, boxed, blank, id, marks, title, end): (&str, &str, &str, &str, Vec<&str>, &str, &str)| {
+                    [bullet, boxed, blank, id, &marks.concat(), title, end].concat()
+                };
+            lines.into_iter().map(line).collect()
+        })
+    }
+
+    fn check(source: &[u8]) {
+        let shown = String::from_utf8_lossy(source);
+        let (before, diagnostics) = parse(source, "");
+        let found = mends(&before, &diagnostics, "");
+        let (after, left) = parse(mended(&before, &found), "");
+        assert_eq!(after.items.len(), before.items.len(), "{shown}");
+        for (old, new) in before.items.iter().zip(&after.items) {
+            assert_eq!((&old.id, &old.title, old.line), (&new.id, &new.title, new.line), "{shown}");
+            assert_eq!(
+                (old.checked, old.box_char, old.role, old.parent),
+                (new.checked, new.box_char, new.role, new.parent),
+                "{shown}"
+            );
+            assert_eq!(
+                (old.parallel, old.is_verify(), old.is_sequential()),
+                (new.parallel, new.is_verify(), new.is_sequential()),
+                "{shown}"
+            );
+            assert_eq!(
+                (scripts(&old.fields.verify), scripts(&old.fields.run)),
+                (scripts(&new.fields.verify), scripts(&new.fields.run)),
+                "{shown}"
+            );
+            assert_eq!((&old.fields.files, &old.fields.commit), (&new.fields.files, &new.fields.commit), "{shown}");
+            let depends = |item: &Item| item.fields.depends.iter().flat_map(|on| on.items.clone()).collect::<Vec<_>>();
+            assert_eq!(depends(old), depends(new), "{shown}");
+        }
+        assert_eq!(mends(&after, &left, ""), [], "nothing is left to mend in {shown}");
+        // What was said of the list before and is not mended is still said.
+        let unmended = |diagnostics: &[Diagnostic]| -> Vec<&'static str> {
+            let mendable = ["checkbox-without-space", "both-marked", "marker-spelling"];
+            diagnostics.iter().map(|found| found.code).filter(|code| !mendable.contains(code)).collect()
+        };
+        assert_eq!(unmended(&diagnostics), unmended(&left), "{shown}");
+    }
+
+    proptest! {
+        #[test]
+        fn mends_change_no_task_and_leave_nothing_to_mend(source in doubtful()) {
+            check(source.as_bytes());
+        }
+
+        #[test]
+        fn mends_of_any_list_change_no_task(source in list()) {
+            check(&source);
+        }
+    }
+}

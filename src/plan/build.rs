@@ -9,12 +9,6 @@ use super::select::{Selection, select};
 use super::{Edge, Group, Mode, Options, Plan, Reason, Step, codes};
 use crate::document::{Diagnostic, Document, Role, Severity};
 
-/// What is wrong with a list as a plan: cycles, dependencies on what comes later or will not run.
-#[must_use]
-pub fn check(doc: &Document) -> Vec<Diagnostic> {
-    build(doc, &Options::default()).1
-}
-
 /// Plans a list. A plan with an error among the diagnostics must not be run.
 #[must_use]
 pub fn build(doc: &Document, options: &Options) -> (Plan, Vec<Diagnostic>) {
@@ -67,8 +61,8 @@ fn no_dependencies() -> Diagnostic {
 
 /// Whether a task waits for everything before it and holds everything after it.
 fn is_barrier(doc: &Document, index: usize) -> bool {
-    let is = |marker: &String| marker == "VERIFY" || marker == "SEQUENTIAL" || marker.starts_with("VERIFY:");
-    doc.items[index].markers.iter().any(is)
+    let item = &doc.items[index];
+    item.is_verify() || item.is_sequential()
 }
 
 /// Maximal runs of two or more parallel tasks between which there is nothing but notes.

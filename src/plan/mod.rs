@@ -2,18 +2,21 @@
 //! what and why, and how long it must take at least. `engine` runs a plan, `spec plan` prints it. Pure.
 //!
 //! [`build`] asks its files in this order: `select` (which items run), `needs` (what they say they depend on),
-//! `overlap` (what they share); `bound` is asked by those who know how long tasks take.
+//! `overlap` (what they share); `bound` is asked by those who know how long tasks take, `propose` by those who look for
+//! more that could run at once.
 
 mod bound;
 mod build;
 mod needs;
 mod overlap;
+mod propose;
 mod select;
 #[cfg(test)]
 mod tests;
 
 pub use bound::{Bound, bound, waiting};
-pub use build::{build, check};
+pub use build::build;
+pub use propose::{Proposal, propose};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -116,6 +116,11 @@ impl<'a> Overlaps<'a> {
         }
     }
 
+    /// Whether nobody waits for anybody yet.
+    pub(super) fn is_free(&self) -> bool {
+        self.edges.is_empty()
+    }
+
     /// The edges, in no order; of several between two tasks the reasons differ or the details do.
     pub(super) fn into_edges(self) -> Vec<Edge> {
         self.edges
