@@ -48,6 +48,9 @@ pub enum Command {
     /// Say what is wrong or doubtful in task lists
     #[command(after_long_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
+    /// Write a list in a better way, where that is safe
+    #[command(after_long_help = FMT_EXAMPLES)]
+    Fmt(FmtArgs),
     /// List the tasks of a list, as they are understood
     #[command(after_long_help = TASKS_EXAMPLES)]
     Tasks(TasksArgs),
@@ -90,13 +93,22 @@ pub enum Command {
 }
 
 const INIT_EXAMPLES: &str = "Examples:
-  spec init rate-limit    make specs/rate-limit/ with spec.md, tasks.md and .progress.md
+  spec init rate-limit    make specs/rate-limit/ with research, requirements, design and tasks to fill in
+  spec init rate-limit --template kiro
+                          the same as Kiro has it, in .kiro/specs/rate-limit/
   spec init               only make spec.toml";
 
 const CHECK_EXAMPLES: &str = "Examples:
   spec check                            the list that `spec run` would take
   spec check specs/*/tasks.md           many lists; exit 1 if one has errors
-  spec check tasks.md --format json";
+  spec check tasks.md --format json
+  spec check --fix --dry-run            what could be mended without a change of meaning, as a diff
+  spec check --watch                    beside an editor: again whenever the list changes";
+
+const FMT_EXAMPLES: &str = "Examples:
+  spec fmt --mark-parallel              which tasks could run at the same time, as a diff that marks them
+  spec fmt --mark-parallel rate-limit --write
+                                        put the marks into specs/rate-limit/tasks.md";
 
 const TASKS_EXAMPLES: &str = "Examples:
   spec tasks rate-limit                 the tasks of specs/rate-limit/tasks.md
@@ -166,10 +178,29 @@ pub enum PlanFormat {
 /// Arguments of `spec init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Name of the new spec, a folder under specs/
+    /// Name of the new spec, which is that of its folder
     ///
-    /// Without it only spec.toml is made.
+    /// Without it only spec.toml is made. Nothing that is there is overwritten.
     pub name: Option<String>,
+    /// Whose pages, in the files and folders which that tool has
+    #[arg(long, value_enum, default_value_t, requires = "name")]
+    pub template: Template,
+}
+
+/// Whose pages `spec init` makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
+pub enum Template {
+    /// smart-ralph: specs/NAME/ with research, requirements, design, tasks and .progress.md.
+    #[default]
+    Ralph,
+    /// GitHub spec-kit: specs/001-NAME/ with spec, research, plan and tasks.
+    Speckit,
+    /// Kiro and cc-sdd: .kiro/specs/NAME/ with requirements, research, design and tasks.
+    Kiro,
+    /// `OpenSpec`: openspec/changes/NAME/ with proposal, specs/NAME/spec.md, design and tasks.
+    Openspec,
+    /// No tool: specs/NAME/ with research, requirements, design and a list without ids.
+    Plain,
 }
 
 /// Arguments of `spec check`.
@@ -178,9 +209,37 @@ pub struct CheckArgs {
     /// Task lists, folders or names of specs
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Mend what can be mended without a change of meaning
+    ///
+    /// Shows each change as a diff, then says what is left. No task becomes another one by it. A list that a run is
+    /// working on is left alone, with exit code 3.
+    #[arg(long)]
+    pub fix: bool,
+    /// With --fix: show the diff and change nothing
+    #[arg(long, requires = "fix")]
+    pub dry_run: bool,
+    /// Check again whenever a list, or the spec.toml that counts for it, changes, until Ctrl-C
+    #[arg(long, conflicts_with = "fix")]
+    pub watch: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// Arguments of `spec fmt`.
+#[derive(Debug, Args)]
+pub struct FmtArgs {
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// Mark tasks that could run at the same time
+    ///
+    /// Consecutive tasks that declare their files, share none of them and say nothing of an order between them. They are
+    /// shown as a diff; look at it, for tasks may need each other in ways that nobody wrote down.
+    #[arg(long)]
+    pub mark_parallel: bool,
+    /// Change the list, instead of only showing what would change
+    #[arg(long)]
+    pub write: bool,
 }
 
 /// Arguments of `spec tasks`.

@@ -76,13 +76,16 @@ impl Error {
 
     /// Shows it on standard error. A standard error nobody reads is no further error.
     pub fn print(&self) {
-        let mut err = anstream::stderr().lock();
+        anstream::stderr().lock().write_all(self.text().as_bytes()).ok();
+    }
+
+    /// What is shown of it, in colours.
+    #[must_use]
+    pub fn text(&self) -> String {
         let red = painted(owo_colors::Style::new().red().bold(), "error");
-        writeln!(err, "{red}: {}", self.message).ok();
-        for hint in &self.hints {
-            let cyan = painted(owo_colors::Style::new().cyan(), "hint");
-            writeln!(err, "{cyan}: {hint}").ok();
-        }
+        let cyan = painted(owo_colors::Style::new().cyan(), "hint");
+        let hints = self.hints.iter().map(|hint| format!("{cyan}: {hint}\n"));
+        format!("{red}: {}\n", self.message) + &hints.collect::<String>()
     }
 }
 

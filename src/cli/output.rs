@@ -1,4 +1,4 @@
-//! The one place from which commands write to standard output.
+//! The one place from which commands write to standard output, and what they say beside it.
 
 use std::io::{self, Write as _};
 
@@ -10,8 +10,18 @@ const BUFFER: usize = 64 * 1024;
 /// Writes text to standard output, without its colours where they are not wanted. A reader that went away (`spec tasks |
 /// head`) is no error.
 pub fn print(text: &str) -> Result<(), Error> {
+    print_on(text).map(|_| ())
+}
+
+/// The same for those who go on printing: tells whether somebody still reads it.
+pub fn print_on(text: &str) -> Result<bool, Error> {
     let mut out = anstream::stdout().lock();
-    told(out.write_all(text.as_bytes()).and_then(|()| out.flush())).map(|_| ())
+    told(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Writes a line for people to standard error, beside what programs read. That nobody reads it is no error.
+pub fn say(line: &str) {
+    writeln!(anstream::stderr().lock(), "{line}").ok();
 }
 
 /// Writes bytes to standard output as they are, and tells whether somebody still reads them.

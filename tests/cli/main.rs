@@ -12,3 +12,4 @@ mod looking;
 mod plan;
 mod settings;
 mod target;
+mod writing;

@@ -1,37 +1,58 @@
 //! `spec check`: says what is wrong or doubtful in task lists, and what each item was taken for.
 
-use std::collections::HashMap;
+mod fix;
+mod watch;
+
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::tasks::{DiagnosticRow, role};
-use crate::cli::args::{CheckArgs, Format};
+use crate::cli::args::{CheckArgs, Format, Selection};
+use crate::cli::settings::RunSettings;
 use crate::cli::target::{self, List};
-use crate::cli::{Error, exit, output};
+use crate::cli::{Error, exit, output, warn};
 use crate::document::{Diagnostic, Role, Severity};
 use crate::{plan, report};
 
 /// How often a diagnostic of one code is shown in full to a person.
 const SHOWN: usize = 10;
 
-/// How wide diagnostics are drawn.
+/// How wide diagnostics are drawn at most.
 const WIDTH: usize = 100;
 
 /// Does it and gives the exit code.
 pub fn run(args: &CheckArgs) -> Result<u8, Error> {
-    let mut checked = Vec::new();
-    if args.files.is_empty() {
-        checked.push(check(target::load(None)?));
+    let paths: Vec<PathBuf> = match &args.files[..] {
+        [] => vec![target::find(None)?],
+        files => files.iter().map(|file| target::find(Some(file))).collect::<Result<_, _>>()?,
+    };
+    if args.watch {
+        return watch::watch(&paths, args.format);
     }
-    for file in &args.files {
-        checked.push(check(target::load(Some(file))?));
+    let mut mended = Vec::new();
+    if args.fix {
+        mended = fix::fix(&paths, args.dry_run)?;
+        if args.format == Format::Human {
+            output::print(&mended.iter().map(|list| list.shown(args.dry_run)).collect::<String>())?;
+        }
+    }
+    let mut warnings = BTreeSet::new();
+    let checked = paths.iter().map(|path| check(path, &mut warnings)).collect::<Result<Vec<_>, _>>()?;
+    for warning in &warnings {
+        warn(warning);
     }
     match args.format {
-        Format::Human => output::print(&checked.iter().map(human).collect::<Vec<_>>().join("\n"))?,
+        Format::Human => output::print(&all_human(&checked, output::columns()))?,
         Format::Json => {
-            output::print_json(&Check { schema: "spec.check/1", lists: checked.iter().map(wire).collect() })?;
+            let mut lists: Vec<CheckedList> = checked.iter().map(wire).collect();
+            for (list, mended) in lists.iter_mut().zip(mended) {
+                list.mended = mended.rows;
+            }
+            output::print_json(&Check { schema: "spec.check/1", lists })?;
         }
     }
     let errors = checked.iter().flat_map(|list| &list.diagnostics).any(|found| found.severity == Severity::Error);
@@ -40,11 +61,20 @@ pub fn run(args: &CheckArgs) -> Result<u8, Error> {
     Ok(if errors { exit::FAILED } else { exit::DONE })
 }
 
-/// A list with what parsing and planning say about it, in the order of the file.
-fn check(mut list: List) -> List {
-    list.diagnostics.extend(plan::check(&list.document));
+/// A list with what parsing and planning say about it, in the order of the file. What is planned is what `spec run` would
+/// run, by the settings that count for the list.
+fn check(path: &Path, warnings: &mut BTreeSet<String>) -> Result<List, Error> {
+    let mut list = target::load(Some(path))?;
+    let (settings, said) = RunSettings::resolve_plan(&Selection::default(), &list.path)?;
+    warnings.extend(said);
+    list.diagnostics.extend(plan::build(&list.document, &settings.plan_options()).1);
     list.diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
-    list
+    Ok(list)
+}
+
+/// Everything for people, one list after the other.
+fn all_human(lists: &[List], columns: usize) -> String {
+    lists.iter().map(|list| human(list, columns.min(WIDTH))).collect::<Vec<_>>().join("\n")
 }
 
 /// What `spec check --format json` prints.
@@ -67,8 +97,24 @@ pub struct CheckedList {
     pub warnings: usize,
     /// How many items were taken for what.
     pub roles: Vec<RoleCount>,
+    /// What `--fix` mended, or with `--dry-run` would mend, before the rest was found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mended: Vec<MendRow>,
     /// Everything found, in the order of the file.
     pub diagnostics: Vec<DiagnosticRow>,
+}
+
+/// One mend.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct MendRow {
+    /// The line.
+    pub line: usize,
+    /// The code of the diagnostic that it mends.
+    pub code: &'static str,
+    /// The line before.
+    pub old: String,
+    /// The line with all of its mends.
+    pub new: String,
 }
 
 /// How many items were taken for something, and where they are.
@@ -88,6 +134,7 @@ fn wire(list: &List) -> CheckedList {
         errors: count(&list.diagnostics, Severity::Error),
         warnings: count(&list.diagnostics, Severity::Warning),
         roles: roles(list),
+        mended: Vec::new(),
         diagnostics: list.diagnostics.iter().map(|found| DiagnosticRow::new(&list.document, found)).collect(),
     }
 }
@@ -107,7 +154,7 @@ fn roles(list: &List) -> Vec<RoleCount> {
 }
 
 /// Diagnostics one by one, what the items were taken for, and the counts.
-fn human(list: &List) -> String {
+fn human(list: &List, width: usize) -> String {
     let path = list.path.display().to_string();
     let mut out = String::new();
     let mut of_code: HashMap<&str, usize> = HashMap::new();
@@ -116,7 +163,7 @@ fn human(list: &List) -> String {
         *seen += 1;
         // Errors are all shown: each of them keeps the list from being run.
         if *seen <= SHOWN || diagnostic.severity == Severity::Error {
-            out += &report::diagnostics::render(&path, &list.document, diagnostic, WIDTH);
+            out += &report::diagnostics::render(&path, &list.document, diagnostic, width);
             out.push('\n');
         }
     }

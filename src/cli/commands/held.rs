@@ -1,10 +1,14 @@
-//! A spec in a repository, held so that no run works on it meanwhile: what `gc`, `rescue` and `undo` have in common.
+//! A spec held so that no run works on it meanwhile: what `gc`, `rescue` and `undo` have in common; and its list, for
+//! `check --fix` and `fmt --write`.
 
 use std::path::{Path, PathBuf};
+
+use similar::TextDiff;
 
 use crate::cli::{Error, Kind, target};
 use crate::git::{CommitError, Repo, RepoPath, SpecFiles};
 use crate::runtime::clock;
+use crate::store::fs::{self, Outcome};
 use crate::store::lock::{LockError, SpecLock};
 use crate::store::paths::SpecPaths;
 
@@ -39,6 +43,33 @@ impl Spec {
         let lock = self.repo.own_dir().map_err(Error::failed)?.join("tree.lock");
         SpecLock::acquire(&lock, &clock::run_id(), clock::wall()).map_err(|error| busy(&error))
     }
+}
+
+/// Keeps runs of a list away until what is returned is dropped. Where no run ever was there is nobody to keep away, and
+/// nothing is made beside the list.
+pub(super) fn hold_list(list: &Path) -> Result<Option<SpecLock>, Error> {
+    let lock = SpecPaths::find(list).map_err(Error::usage)?.lock();
+    if !lock.exists() {
+        return Ok(None);
+    }
+    SpecLock::acquire(&lock, &clock::run_id(), clock::wall()).map(Some).map_err(|error| busy(&error))
+}
+
+/// Turns a list that still is as it was read into what it is to be.
+pub(super) fn rewrite_list(list: &Path, read: &[u8], new: &[u8]) -> Result<(), Error> {
+    match fs::edit(list, read, new).map_err(Error::failed)? {
+        Outcome::Done => Ok(()),
+        Outcome::Changed(_) => Err(Error::failed(format_args!("{}: changed while it was read", list.display()))
+            .hint("somebody is writing to it; nothing was changed, try again")),
+    }
+}
+
+/// What would change in a list, as a unified diff that `git apply` and `patch -p1` take.
+pub(super) fn diff(list: &Path, old: &[u8], new: &[u8]) -> String {
+    let (old, new) = (String::from_utf8_lossy(old), String::from_utf8_lossy(new));
+    let path = list.strip_prefix("./").unwrap_or(list).display();
+    let diff = TextDiff::from_lines(old.as_ref(), new.as_ref());
+    diff.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string()
 }
 
 /// What is said where somebody else holds a spec or a tree.

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod completions;
+pub mod fmt;
 pub mod gc;
 mod held;
 pub mod history;
@@ -26,6 +27,7 @@ pub fn run(cli: &Cli) -> Result<u8, Error> {
     match &cli.command {
         Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
+        Command::Fmt(args) => fmt::run(args),
         Command::Tasks(args) => tasks::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Run(args) => run::run(args, cli.color),
