@@ -103,6 +103,7 @@ impl TestEnv {
         command
     }
 
+    #[allow(dead_code, reason = "some start it in an environment of their own")]
     /// Runs the program under test.
     pub(crate) fn spec<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
         self.output(&mut self.spec_command(args))

@@ -1,0 +1,16 @@
+//! Real agent programs, as people have them, driven by the real `spec` against a model server of this folder's own: what
+//! they print, how they end and how they fail is theirs, what they are told to do is the task's own text. `.ci/agents.sh`
+//! installs them; a test whose program is not there says so and passes.
+
+#[path = "../cli/env.rs"]
+mod env;
+mod model;
+mod program;
+mod scene;
+#[path = "../honesty/world.rs"]
+#[allow(dead_code, reason = "its other half is for executors that are scripts")]
+mod world;
+
+mod liars;
+mod runs;
+mod troubles;
