@@ -7,7 +7,30 @@
 
 use serde_json::Value;
 
-use super::{Access, Adapter, Call, Cumulative, Decoder, Limit, LimitKind, Prompt, Resets, Said, Start, Tokens};
+use super::reading::{Errors, call, count, detail, items, string, text};
+use super::{
+    Access, Acp, Adapter, Call, Cumulative, Decoder, Limit, LimitKind, Resets, Said, SignIn, Start, Tokens, limit,
+};
+
+/// What it may do unattended besides editing files in its folder; whatever is not here is refused, and said.
+const TOOLS: &str = "Bash,Edit,Write,Read,NotebookEdit,WebFetch,WebSearch,Task,Skill";
+/// What Claude Code leaves in the environment of what it runs, so that a session started from there takes itself for a
+/// part of it.
+const MARKS: &[&str] = &[
+    "CLAUDECODE",
+    "CLAUDE_CODE_ENTRYPOINT",
+    "CLAUDE_CODE_CHILD_SESSION",
+    "CLAUDE_CODE_CHILD_NOTES_DIR",
+    "CLAUDE_CODE_MESSAGING_SOCKET",
+    "CLAUDE_CODE_MESSAGING_TOKEN",
+    "CLAUDE_CODE_SESSION_ATTENDED",
+    "CLAUDE_CODE_SESSION_ID",
+    "CLAUDE_ENV_FILE",
+    "CLAUDE_PID",
+    "CLAUDE_PLUGIN_DATA",
+    "CLAUDE_PLUGIN_ROOT",
+    "CLAUDE_PROJECT_DIR",
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -27,26 +50,21 @@ impl Adapter for Claude {
     }
 
     fn start(&self, call: &Call<'_>) -> Start {
-        let mut args = vec!["-p", "--output-format", "stream-json", "--verbose"];
-        match call.access {
-            Access::Read => args.extend(["--permission-mode", "plan"]),
+        let access: &[&str] = match call.access {
+            Access::Read => &["--permission-mode", "plan"],
             // Not `bypassPermissions`, which it refuses to root.
-            Access::Edit => args.extend(["--permission-mode", "acceptEdits", "--allowedTools", "Bash,Edit,Write,Read"]),
-            Access::Full => args.extend(["--permission-mode", "bypassPermissions"]),
-        }
-        let mut args: Vec<_> = args.into_iter().map(Into::into).collect();
-        for folder in call.also {
-            args.extend(["--add-dir".into(), folder.into()]);
-        }
-        for (flag, value) in [("--model", call.model), ("--resume", call.resume)] {
-            if let Some(value) = value {
-                args.extend([flag.into(), value.into()]);
-            }
-        }
-        args.extend(call.args.iter().map(Into::into));
-        let env = [("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"), ("DISABLE_AUTOUPDATER", "1")];
-        let env = env.into_iter().map(|(name, value)| (name.into(), Some(value.into()))).collect();
-        Start { program: call.program.into(), args, env, prompt: Prompt::Stdin }
+            Access::Edit => &["--permission-mode", "acceptEdits", "--allowedTools", TOOLS],
+            Access::Full => &["--permission-mode", "bypassPermissions"],
+        };
+        Start::new(call, &["-p", "--output-format", "stream-json", "--verbose"])
+            .args(access)
+            .each("--add-dir", call.also)
+            .each("--model", call.model)
+            .each("--resume", call.resume)
+            .args(call.args)
+            .without(MARKS)
+            .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+            .env("DISABLE_AUTOUPDATER", "1")
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
@@ -54,24 +72,63 @@ impl Adapter for Claude {
     }
 
     fn cumulative(&self) -> Cumulative {
-        Cumulative { cost: true, tokens: false }
+        Cumulative { cost: true, tokens: true }
     }
 
     fn resumes(&self) -> bool {
         true
     }
+
+    fn signs_in(&self) -> SignIn {
+        SignIn {
+            variables: &[
+                "ANTHROPIC_API_KEY",
+                "ANTHROPIC_AUTH_TOKEN",
+                "CLAUDE_CODE_OAUTH_TOKEN",
+                "CLAUDE_CODE_USE_BEDROCK",
+                "CLAUDE_CODE_USE_VERTEX",
+            ],
+            files: &[("CLAUDE_CONFIG_DIR", ".claude", ".credentials.json")],
+            how: "run `claude` and type /login, or set ANTHROPIC_API_KEY",
+        }
+    }
+
+    fn acp(&self) -> Option<Acp> {
+        Some(Acp { program: Some("claude-agent-acp"), args: &[] })
+    }
 }
 
-/// Reads its stream.
+/// Reads its stream, which Qwen Code, Amp and Cursor speak, too.
 #[derive(Default)]
-struct Reader {
+pub(super) struct Reader {
     /// The service rejected it until then.
     rejected: Option<i64>,
+    ended: bool,
+    errors: Errors,
 }
 
 impl Decoder for Reader {
     fn stdout(&mut self, line: &[u8], say: &mut dyn FnMut(Said)) {
-        let Ok(event) = serde_json::from_slice::<Value>(line) else { return };
+        if let Ok(event) = serde_json::from_slice::<Value>(line) {
+            self.event(&event, say);
+        }
+    }
+
+    fn stderr(&mut self, line: &[u8], _say: &mut dyn FnMut(Said)) {
+        self.errors.line(line);
+    }
+
+    fn end(&mut self, exit: Option<i32>, say: &mut dyn FnMut(Said)) {
+        // "Not logged in · Please run /login" and errors in its arguments come without any event.
+        if !self.ended {
+            self.errors.end(exit, say);
+        }
+    }
+}
+
+impl Reader {
+    /// An event of the stream.
+    pub(super) fn event(&mut self, event: &Value, say: &mut dyn FnMut(Said)) {
         let kind = event["type"].as_str().unwrap_or_default();
         // What a sub-agent says and does is not the agent's own word.
         let own = event["parent_tool_use_id"].is_null();
@@ -87,13 +144,19 @@ impl Decoder for Reader {
             ("system", "permission_denied") => {
                 say(Said::Denied { tool: event["tool_name"].as_str().unwrap_or("a tool").to_owned() });
             }
-            ("assistant", _) if own => {
-                for block in event["message"]["content"].as_array().into_iter().flatten() {
+            // A question that nobody is there to answer.
+            ("control_request", _) if event["request"]["subtype"] == "can_use_tool" => {
+                let request = &event["request"];
+                say(Said::Denied { tool: call(&string(&request["tool_name"]), &detail(&request["input"])) });
+            }
+            // With an error in it, it is the program's message, not the model's; the result repeats it.
+            ("assistant", _) if own && event["error"].is_null() => {
+                for block in items(&event["message"]["content"]) {
                     match block["type"].as_str() {
                         Some("text") => text(&block["text"], say, Said::Text),
                         Some("tool_use") => say(Said::ToolBegins {
-                            id: block["id"].as_str().unwrap_or_default().to_owned(),
-                            name: block["name"].as_str().unwrap_or_default().to_owned(),
+                            id: string(&block["id"]),
+                            name: string(&block["name"]),
                             detail: detail(&block["input"]),
                         }),
                         _ => {}
@@ -101,7 +164,7 @@ impl Decoder for Reader {
                 }
             }
             ("user", _) if own => {
-                for block in event["message"]["content"].as_array().into_iter().flatten() {
+                for block in items(&event["message"]["content"]) {
                     text(&block["tool_use_id"], say, |id| Said::ToolEnds { id });
                 }
             }
@@ -110,93 +173,82 @@ impl Decoder for Reader {
                 let rejected = info["status"] == "rejected";
                 self.rejected = info["resetsAt"].as_i64().filter(|_| rejected);
             }
-            ("result", _) => self.result(&event, say),
+            ("result", _) => self.result(event, say),
             _ => {}
         }
     }
 
-    fn stderr(&mut self, line: &[u8], say: &mut dyn FnMut(Said)) {
-        // "Not logged in · Please run /login" and errors in its arguments come without any event.
-        let line = String::from_utf8_lossy(line);
-        if line.contains("Please run /login") {
-            say(Said::Final { error: Some(line.trim().to_owned()) });
-        }
-    }
-}
-
-impl Reader {
     fn result(&mut self, event: &Value, say: &mut dyn FnMut(Said)) {
-        let usage = &event["usage"];
-        let count = |key: &str| usage[key].as_u64().unwrap_or_default();
-        let tokens = Tokens {
-            input: count("input_tokens"),
-            cache_read: count("cache_read_input_tokens"),
-            cache_write: count("cache_creation_input_tokens"),
-            output: count("output_tokens"),
-        };
-        say(Said::UsedInAll { tokens, cost: event["total_cost_usd"].as_f64() });
-        for denied in event["permission_denials"].as_array().into_iter().flatten() {
+        text(&event["session_id"], say, Said::Session);
+        if let Some(tokens) = used(event) {
+            say(Said::UsedInAll { tokens, cost: event["total_cost_usd"].as_f64() });
+        }
+        for denied in items(&event["permission_denials"]) {
             let tool = denied["tool_name"].as_str().unwrap_or("a tool");
-            let detail = detail(&denied["tool_input"]);
-            say(Said::Denied { tool: if detail.is_empty() { tool.to_owned() } else { format!("{tool}({detail})") } });
+            say(Said::Denied { tool: call(tool, &detail(&denied["tool_input"])) });
         }
-        let words = event["result"].as_str().filter(|words| !words.is_empty());
-        let failed = event["is_error"] == true || event["subtype"] != "success";
+        self.ended = true;
+        // Not all who speak this have all of these words; Qwen has a place of its own for what went wrong.
+        let failed = event["is_error"] == true || event["subtype"].as_str().is_some_and(|subtype| subtype != "success");
+        if !failed {
+            return say(Said::Final { error: None });
+        }
+        let errors: Vec<&str> = items(&event["errors"]).filter_map(Value::as_str).collect();
+        let words = [&event["result"], &event["error"]["message"], &event["error"]];
+        let words = words.iter().filter_map(|words| words.as_str()).find(|words| !words.is_empty());
+        let words = words.map_or_else(|| errors.join("; "), str::to_owned);
         let status = event["api_error_status"].as_u64();
-        if failed && (matches!(status, Some(429 | 529 | 503)) || self.rejected.is_some()) {
-            let kind = match status {
-                Some(529 | 503) => LimitKind::Overloaded,
-                _ if self.rejected.is_some() || event["api_error"] == "usage_limit_reached" => LimitKind::Usage,
-                _ => LimitKind::Rate,
-            };
-            let message = words.unwrap_or("the service takes no more for now").to_owned();
-            say(Said::Limited(Limit { kind, resets: self.rejected.map(Resets::At), message }));
-        }
-        let error = failed.then(|| {
-            let errors: Vec<&str> =
-                event["errors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            let subtype = event["subtype"].as_str().filter(|subtype| *subtype != "success");
-            let why = event["terminal_reason"].as_str().or(subtype).unwrap_or("error");
-            match (words, &errors[..]) {
-                (Some(words), _) => format!("{why}: {words}"),
-                (None, []) => why.to_owned(),
-                (None, errors) => format!("{why}: {}", errors.join("; ")),
+        if let Some(until) = self.rejected {
+            say(Said::Limited(Limit {
+                kind: LimitKind::Usage,
+                resets: Some(Resets::At(until)),
+                message: words.clone(),
+            }));
+        } else if let Some(mut limit) = limit::told(status, &words) {
+            if event["api_error"] == "usage_limit_reached" {
+                limit.kind = LimitKind::Usage;
             }
+            say(Said::Limited(limit));
+        }
+        let subtype = event["subtype"].as_str().filter(|subtype| *subtype != "success");
+        let why = event["terminal_reason"].as_str().or(subtype).unwrap_or("error");
+        let error = if words.is_empty() { why.to_owned() } else { format!("{why}: {words}") };
+        say(Said::Final { error: Some(error) });
+    }
+}
+
+/// What was used up to a result. `usage` is that of the last turn without sub-agents; `modelUsage`, where it is, that of
+/// the session with everything in it, which is what the money is for.
+fn used(event: &Value) -> Option<Tokens> {
+    let models: Vec<&Value> = event["modelUsage"].as_object().into_iter().flat_map(|models| models.values()).collect();
+    if !models.is_empty() {
+        let sum = |key: &str| models.iter().map(|model| count(&model[key])).sum();
+        return Some(Tokens {
+            input: sum("inputTokens"),
+            cache_read: sum("cacheReadInputTokens"),
+            cache_write: sum("cacheCreationInputTokens"),
+            output: sum("outputTokens"),
         });
-        say(Said::Final { error });
     }
-}
-
-/// Says a text that is there.
-fn text(value: &Value, say: &mut dyn FnMut(Said), what: impl FnOnce(String) -> Said) {
-    if let Some(text) = value.as_str() {
-        say(what(text.to_owned()));
-    }
-}
-
-/// What a tool is called with, in a few words.
-pub(super) fn detail(input: &Value) -> String {
-    ["command", "file_path", "path", "pattern", "query", "url", "description"]
-        .iter()
-        .find_map(|key| input[key].as_str())
-        .map(|text| text.lines().next().unwrap_or_default().chars().take(120).collect())
-        .unwrap_or_default()
+    let usage = event["usage"].as_object().map(|_| &event["usage"])?;
+    let (cache_read, cache_write) =
+        (count(&usage["cache_read_input_tokens"]), count(&usage["cache_creation_input_tokens"]));
+    let output = count(&usage["output_tokens"]);
+    // Where there is a sum, what came from the cache may be counted with the rest.
+    let input = match usage["total_tokens"].as_u64() {
+        Some(total) => total.saturating_sub(output + cache_read + cache_write),
+        None => count(&usage["input_tokens"]),
+    };
+    Some(Tokens { input, cache_read, cache_write, output })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Session;
+    use super::super::{Session, testing};
     use super::*;
 
     fn read(lines: &[&str]) -> Session {
-        let mut session = Session::default();
-        let mut reader = Claude.decoder();
-        for line in lines {
-            reader.stdout(line.as_bytes(), &mut |said| {
-                session.take(said);
-            });
-        }
-        session
+        testing::read(Claude.decoder(), lines, &[], 0)
     }
 
     #[test]
@@ -224,6 +276,31 @@ mod tests {
         let limit = session.limit.unwrap();
         assert_eq!((limit.kind, limit.resets), (LimitKind::Usage, Some(Resets::At(1_795_250_344))));
         assert_eq!(session.last, Some(Some("api_error: You've hit your limit".to_owned())));
+        assert_eq!(session.messages, 0);
+    }
+
+    #[test]
+    fn without_a_time_the_words_are_read_for_one() {
+        let session = read(&[
+            r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"api_error":"usage_limit_reached","terminal_reason":"api_error","result":"You've hit your limit · resets 8:39am (UTC)"}"#,
+        ]);
+        let limit = session.limit.unwrap();
+        assert_eq!(limit.kind, LimitKind::Usage);
+        assert_eq!(limit.resets, Some(Resets::Clock { hour: 8, minute: 39, utc: true }));
+    }
+
+    #[test]
+    fn sub_agents_are_paid_for_too() {
+        let session = read(&[
+            r#"{"type":"result","subtype":"success","is_error":false,"result":"x","total_cost_usd":0.3,"usage":{"input_tokens":7,"output_tokens":2},"modelUsage":{"a":{"inputTokens":20,"outputTokens":3},"b":{"inputTokens":1,"cacheReadInputTokens":5}}}"#,
+        ]);
+        assert_eq!(session.tokens, Some(Tokens { input: 21, cache_read: 5, cache_write: 0, output: 3 }));
+    }
+
+    #[test]
+    fn what_it_says_without_any_event_is_why_it_failed() {
+        let session = testing::read(Claude.decoder(), &[], &["Not logged in · Please run /login"], 1);
+        assert_eq!(session.last, Some(Some("Not logged in · Please run /login".to_owned())));
     }
 
     #[test]

@@ -3,15 +3,35 @@
 //! decide what all that is worth.
 //!
 //! One file an agent, with what was measured of it and the version it was measured with. An agent that is not among them
-//! is described in `spec.toml` ([`generic`]), or driven by `--exec`.
+//! is described in `spec.toml` ([`Configured`]), or driven by `--exec`. [`find`] gives an [`Agent`], ready for use.
 
+mod acp;
+mod aider;
+mod amp;
 mod claude;
+mod codex;
+mod configured;
+mod copilot;
+mod crush;
+mod cursor;
+mod gemini;
+mod goose;
+mod limit;
+mod opencode;
+mod qwen;
+mod reading;
+#[cfg(test)]
+mod samples;
 mod session;
+#[cfg(test)]
+mod testing;
+mod text;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
+pub use configured::{Agent, Configured, all, find};
 pub use session::{Note, Session, Used};
 
 /// An agent program.
@@ -38,15 +58,66 @@ pub trait Adapter: Sync + fmt::Debug {
     fn resumes(&self) -> bool {
         false
     }
+    /// Where it keeps what it signs in with.
+    fn signs_in(&self) -> SignIn;
+    /// How it is made to speak the Agent Client Protocol, where it can.
+    fn acp(&self) -> Option<Acp> {
+        None
+    }
+}
+
+impl PartialEq for dyn Adapter {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for dyn Adapter {}
+
+/// By what it can be told that an agent is signed in, without using it.
+#[derive(Debug, Clone, Copy)]
+pub struct SignIn {
+    /// Variables with a key or a token.
+    pub variables: &'static [&'static str],
+    /// Files that it writes when somebody signs in: below the folder that the variable names, else that one of the home.
+    pub files: &'static [(&'static str, &'static str, &'static str)],
+    /// How one signs in.
+    pub how: &'static str,
+}
+
+/// How an agent is made to speak the Agent Client Protocol.
+#[derive(Debug, Clone, Copy)]
+pub struct Acp {
+    /// The program, where that is another one.
+    pub program: Option<&'static str>,
+    /// Its arguments.
+    pub args: &'static [&'static str],
 }
 
 /// Every agent that is known by name, in the order in which one is looked for where none is named.
-pub static ALL: &[&dyn Adapter] = &[&claude::Claude];
+pub static ALL: &[&dyn Adapter] = &[
+    &claude::Claude,
+    &codex::Codex,
+    &gemini::Gemini,
+    &opencode::Opencode,
+    &qwen::Qwen,
+    &copilot::Copilot,
+    &cursor::Cursor,
+    &amp::Amp,
+    &goose::Goose,
+    &crush::Crush,
+    &aider::Aider,
+];
 
 /// The agent of that name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static dyn Adapter> {
     ALL.iter().copied().find(|adapter| adapter.name() == name)
+}
+
+/// The names of [`ALL`].
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|adapter| adapter.name())
 }
 
 /// What an agent may do without asking; nobody is there to be asked.
@@ -97,8 +168,44 @@ pub struct Start {
     pub prompt: Prompt,
 }
 
+impl Start {
+    /// The program of the call with these arguments, the prompt on its standard input.
+    fn new(call: &Call<'_>, args: &[&str]) -> Self {
+        let args = args.iter().map(Into::into).collect();
+        Self { program: call.program.into(), args, env: Vec::new(), prompt: Prompt::Stdin }
+    }
+
+    /// With the prompt some other way.
+    fn prompt(self, prompt: Prompt) -> Self {
+        Self { prompt, ..self }
+    }
+
+    /// With more arguments.
+    fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// With an option for each of the values.
+    fn each(self, option: &str, values: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        values.into_iter().fold(self, |start, value| start.args([option.into(), value.into()]))
+    }
+
+    /// With a variable.
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// Without variables that an agent around us may have left.
+    fn without(mut self, names: &[&str]) -> Self {
+        self.env.extend(names.iter().map(|name| (name.into(), None)));
+        self
+    }
+}
+
 /// How the prompt gets in. Standard input is closed behind it in any case: several agents wait for ever where it is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Prompt {
     /// On standard input.
     Stdin,
@@ -252,25 +359,48 @@ pub enum Resets {
         /// Of UTC, not of the local clock.
         utc: bool,
     },
+    /// On a day, at a time.
+    On {
+        /// The year, where it is said.
+        year: Option<i16>,
+        /// 1 to 12.
+        month: i8,
+        /// 1 to 31.
+        day: i8,
+        /// 0 to 23.
+        hour: u8,
+        /// 0 to 59.
+        minute: u8,
+        /// Of UTC, not of the local clock.
+        utc: bool,
+    },
 }
 
 impl Resets {
-    /// How long that is from now, in seconds. `now` has the local clock's time zone.
+    /// How long that is from now, in seconds: 0 where it is over or can be no time. `now` has the local clock's time
+    /// zone. A day without its year that has been this year is one of next year.
     #[must_use]
     pub fn wait(&self, now: &jiff::Zoned) -> u64 {
-        let clock = |hour: u8, minute: u8, now: &jiff::Zoned| {
-            let at = now.date().at(hour.min(23).cast_signed(), minute.min(59).cast_signed(), 0, 0);
-            let today = at.to_zoned(now.time_zone().clone()).ok()?;
-            let at = if today <= *now { today.checked_add(jiff::Span::new().days(1)).ok()? } else { today };
+        let zone = |utc: bool| if utc { now.with_time_zone(jiff::tz::TimeZone::UTC) } else { now.clone() };
+        let on = |now: &jiff::Zoned, day: jiff::civil::Date, hour: u8, minute: u8| {
+            let time = jiff::civil::Time::new(hour.try_into().ok()?, minute.try_into().ok()?, 0, 0).ok()?;
+            let at = day.to_datetime(time).to_zoned(now.time_zone().clone()).ok()?;
             Some(at.timestamp().as_second() - now.timestamp().as_second())
         };
-        let seconds = match self {
-            Self::At(at) => Some(at - now.timestamp().as_second()),
-            Self::In(seconds) => return *seconds,
-            Self::Clock { hour, minute, utc: true } => {
-                clock(*hour, *minute, &now.with_time_zone(jiff::tz::TimeZone::UTC))
+        let seconds = match *self {
+            Self::At(at) => Some(at.saturating_sub(now.timestamp().as_second())),
+            Self::In(seconds) => return seconds,
+            Self::Clock { hour, minute, utc } => {
+                let now = zone(utc);
+                let days = [Some(now.date()), now.date().tomorrow().ok()];
+                days.into_iter().flatten().filter_map(|day| on(&now, day, hour, minute)).find(|seconds| *seconds > 0)
             }
-            Self::Clock { hour, minute, utc: false } => clock(*hour, *minute, now),
+            Self::On { year, month, day, hour, minute, utc } => {
+                let now = zone(utc);
+                let years = year.map_or_else(|| vec![now.year(), now.year() + 1], |year| vec![year]);
+                let days = years.into_iter().filter_map(|year| jiff::civil::Date::new(year, month, day).ok());
+                days.filter_map(|day| on(&now, day, hour, minute)).find(|seconds| *seconds > 0)
+            }
         };
         seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default()
     }
@@ -332,5 +462,17 @@ mod tests {
         assert_eq!(Resets::At(now.timestamp().as_second() + 5).wait(&now), 5);
         assert_eq!(Resets::At(0).wait(&now), 0, "over");
         assert_eq!(Resets::In(3).wait(&now), 3);
+        let on = |year, month, day| Resets::On { year, month, day, hour: 7, minute: 1, utc: true }.wait(&now);
+        assert_eq!(on(Some(2026), 11, 22), 24 * 3600 + 60);
+        assert_eq!(on(None, 11, 21), 60);
+        assert_eq!(on(None, 11, 20), 364 * 24 * 3600 + 60, "next year's");
+        assert_eq!((on(Some(2026), 11, 20), on(None, 2, 31)), (0, 0), "over; there is no such day");
+    }
+
+    #[test]
+    fn names_are_their_own_and_fit_to_be_typed() {
+        let names: std::collections::BTreeSet<_> = names().collect();
+        assert_eq!(names.len(), ALL.len());
+        assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase())), "{names:?}");
     }
 }
