@@ -54,26 +54,59 @@ fn apply_text(settings: &mut RunSettings, text: &str, name: &str) -> Result<Vec<
         let at = error.span().map_or(0, |span| span.start);
         Error::usage(format_args!("{name}:{}: not valid TOML: {}", line(at), error.message()))
     })?;
-    let mut warnings = Vec::new();
-    for (section, value) in in_order(table.get_ref()) {
-        let known =
-            KEYS.iter().any(|(key, _)| key.split_once('.').is_some_and(|(first, _)| first == section.get_ref()));
-        let Some(entries) = value.get_ref().as_table().filter(|_| known) else {
-            warnings.push(unknown(name, line(section.span().start), section.get_ref()));
-            continue;
-        };
+    let mut reading = Reading { settings, name, line: &line, warnings: Vec::new() };
+    reading.table(&[], table.get_ref())?;
+    Ok(reading.warnings)
+}
+
+/// A file on its way into the settings.
+struct Reading<'a> {
+    settings: &'a mut RunSettings,
+    /// The file, as it is shown.
+    name: &'a str,
+    /// The line of a place.
+    line: &'a dyn Fn(usize) -> usize,
+    warnings: Vec<String>,
+}
+
+impl Reading<'_> {
+    /// The entries of the table under these names, and of those in it.
+    fn table(&mut self, names: &[&str], entries: &DeTable<'_>) -> Result<(), Error> {
         for (key, value) in in_order(entries) {
-            let path = format!("{}.{}", section.get_ref(), key.get_ref());
-            if section.get_ref() != "resources" && !KEYS.iter().any(|(known, _)| *known == path) {
-                warnings.push(unknown(name, line(key.span().start), &path));
-                continue;
+            let names = [names, &[key.get_ref()]].concat();
+            let path = names.join(".");
+            let (name, line) = (self.name, self.line);
+            let wrong = |why: String, at: usize| Error::usage(format_args!("{name}:{}: {path} {why}", line(at)));
+            if let (true, DeValue::Table(entries)) = (leads(&names), value.get_ref()) {
+                self.table(&names, entries)?;
+                self.settings.check(&names).map_err(|why| wrong(why, key.span().start))?;
+            } else if is_key(&names) {
+                raw(value.get_ref())
+                    .and_then(|raw| self.settings.set(&path, &raw))
+                    .map_err(|why| wrong(why, value.span().start))?;
+            } else {
+                self.warnings.push(unknown(name, line(key.span().start), &path));
             }
-            raw(value.get_ref())
-                .and_then(|raw| settings.set(&path, &raw))
-                .map_err(|why| Error::usage(format_args!("{name}:{}: {path} {why}", line(value.span().start))))?;
         }
+        Ok(())
     }
-    Ok(warnings)
+}
+
+/// Whether a setting has these names.
+fn is_key(names: &[&str]) -> bool {
+    KEYS.iter().any(|(key, _)| beyond(key, names) == Some(0))
+}
+
+/// Whether the names of settings begin with these.
+fn leads(names: &[&str]) -> bool {
+    KEYS.iter().any(|(key, _)| beyond(key, names).is_some_and(|more| more > 0))
+}
+
+/// How many more names a key has, in which `*` is any name, where it begins with these.
+fn beyond(key: &str, names: &[&str]) -> Option<usize> {
+    let known: Vec<_> = key.split('.').collect();
+    let begins = known.iter().zip(names).all(|(known, name)| *known == "*" || known == name);
+    known.len().checked_sub(names.len()).filter(|_| begins)
 }
 
 /// A key and its value, with their places.
@@ -89,7 +122,12 @@ fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<Entry<'a, 'i>> {
 fn unknown(name: &str, line: usize, key: &str) -> String {
     let near =
         KEYS.iter().map(|(known, _)| *known).filter(|known| similar_names(known, key)).min_by_key(|known| known.len());
-    let help = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    // With the names of the key where those are free to choose.
+    let named = |near: &str| {
+        let names = near.split('.').zip(key.split('.').chain(std::iter::repeat("NAME")));
+        names.map(|(known, name)| if known == "*" { name } else { known }).collect::<Vec<_>>().join(".")
+    };
+    let help = near.map(|near| format!(" (did you mean {}?)", named(near))).unwrap_or_default();
     format!("{name}:{line}: {key} is not a setting and is ignored{help}")
 }
 

@@ -232,6 +232,8 @@ pub struct RunSettings {
     pub max_conflicts: u32,
     /// From where on the machine counts as short.
     pub admission: Thresholds,
+    /// What is said of agents, by their names.
+    pub agents: BTreeMap<String, agent::Configured>,
 }
 
 impl Default for RunSettings {
@@ -281,6 +283,7 @@ impl Default for RunSettings {
             landing_command: None,
             max_conflicts: 2,
             admission: Thresholds::default(),
+            agents: BTreeMap::new(),
         }
     }
 }
@@ -299,7 +302,7 @@ pub enum Raw {
 }
 
 /// Where a setting can be given: its path in `spec.toml` and its name in the environment.
-pub const KEYS: [(&str, &str); 55] = [
+pub const KEYS: &[(&str, &str)] = &[
     ("run.max_parallel", "SPEC_MAX_PARALLEL"),
     ("run.mode", "SPEC_MODE"),
     ("run.isolation", "SPEC_ISOLATION"),
@@ -355,6 +358,16 @@ pub const KEYS: [(&str, &str); 55] = [
     ("landing.command", "SPEC_LANDING_COMMAND"),
     ("landing.max_conflicts", "SPEC_LANDING_MAX_CONFLICTS"),
     ("resources.*", ""),
+    ("agents.*.program", ""),
+    ("agents.*.args", ""),
+    ("agents.*.resume", ""),
+    ("agents.*.prompt", ""),
+    ("agents.*.format", ""),
+    ("agents.*.protocol", ""),
+    ("agents.*.model", ""),
+    ("agents.*.access", ""),
+    ("agents.*.account", ""),
+    ("agents.*.env.*", ""),
 ];
 
 impl RunSettings {
@@ -462,7 +475,7 @@ impl RunSettings {
 
     /// Lays the environment over the settings; an empty variable is one that is not set.
     fn apply_environment(&mut self, get: impl Fn(&str) -> Option<std::ffi::OsString>) -> Result<(), Error> {
-        for (key, name) in KEYS {
+        for &(key, name) in KEYS {
             let Some(value) = get(name).filter(|value| !name.is_empty() && !value.is_empty()) else { continue };
             let Ok(text) = value.into_string() else {
                 return Err(Error::usage(format_args!("the environment variable {name} is not UTF-8")));
@@ -536,6 +549,7 @@ impl RunSettings {
                 Some(("resources", name)) => {
                     self.resources.insert(name.to_owned(), count(raw)?);
                 }
+                Some(("agents", rest)) => self.set_agent(rest, raw)?,
                 Some(("quota", name)) => match raw {
                     Raw::Number(number) => self.quota.set(name, &number.to_string())?,
                     raw => self.quota.set(name, text(raw)?)?,
@@ -544,6 +558,47 @@ impl RunSettings {
             },
         }
         Ok(())
+    }
+
+    /// The same for what is behind `agents.`.
+    fn set_agent(&mut self, rest: &str, raw: &Raw) -> Result<(), String> {
+        let Some((name, key)) = rest.rsplit_once('.') else { return Err("is not a setting".to_owned()) };
+        if let Some(name) = name.strip_suffix(".env") {
+            let env = &mut self.agents.entry(name.to_owned()).or_default().env;
+            env.insert(key.to_owned(), text(raw)?.to_owned());
+            return Ok(());
+        }
+        let agent = self.agents.entry(name.to_owned()).or_default();
+        match key {
+            "program" => agent.program = Some(command(raw)?),
+            "args" => agent.args = strings(raw)?,
+            "resume" => agent.resume = Some(strings(raw)?),
+            "prompt" => agent.prompt = Some(choice(raw)?),
+            "format" => match text(raw)?.trim() {
+                "text" => agent.format = None,
+                name => {
+                    let known = agent::names().collect::<Vec<_>>().join(", ");
+                    let none =
+                        || format!("must be `text` or the name of a known agent whose stream it speaks: {known}");
+                    agent.format = Some(agent::by_name(name).ok_or_else(none)?);
+                }
+            },
+            "protocol" if text(raw)?.trim() == "acp" => agent.acp = true,
+            "protocol" => return Err("must be `acp`".to_owned()),
+            "model" => agent.model = Some(command(raw)?),
+            "access" => agent.access = Some(choice(raw)?),
+            "account" => agent.account = Some(command(raw)?),
+            _ => return Err("is not a setting".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the table of these names as a whole, once it is read.
+    pub(super) fn check(&self, names: &[&str]) -> Result<(), String> {
+        match names {
+            ["agents", name] => self.agents.get(*name).map_or(Ok(()), |agent| agent.check(name)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -567,7 +622,7 @@ fn agent(raw: &Raw) -> Result<String, String> {
     if agent::by_name(&name).is_some() {
         return Ok(name);
     }
-    let names: Vec<&str> = agent::ALL.iter().map(|adapter| adapter.name()).collect();
+    let names: Vec<&str> = agent::names().collect();
     Err(format!("must be one of {}; any other program can be named with --exec", names.join(", ")))
 }
 
@@ -646,6 +701,14 @@ fn choice<T: ValueEnum>(raw: &Raw) -> Result<T, String> {
     let names: Vec<_> =
         T::value_variants().iter().filter_map(ValueEnum::to_possible_value).map(|v| v.get_name().to_owned()).collect();
     Err(format!("must be one of {}", names.join(", ")))
+}
+
+/// A list that is one in the file, too: arguments have commas.
+fn strings(raw: &Raw) -> Result<Vec<String>, String> {
+    match raw {
+        Raw::List(list) => Ok(list.clone()),
+        _ => Err("must be a list of texts".to_owned()),
+    }
 }
 
 fn list(raw: &Raw) -> Result<Vec<String>, String> {

@@ -143,3 +143,37 @@ fn resources_and_shared_files_reach_the_plan() {
     env.write("spec.toml", "[resources]\ndb = 9\n[run]\nshared_files = [\"m/**\"]\n");
     assert_eq!(edges(), Some(1));
 }
+
+#[test]
+fn agents_are_tables_in_a_table() {
+    let env = TestEnv::new();
+    env.write("specs/x/tasks.md", LIST);
+    let said = |file: &str| {
+        env.write("spec.toml", file);
+        plan(&env, &[], "").stderr
+    };
+    let good = "[agents.mine]\nprogram = \"./mine\"\nargs = [\"--model\", \"{model}\"]\nformat = \"claude\"\n[agents.mine.env]\nQUIET = \"1\"\n[agents.claude]\nmodel = \"haiku\"\naccess = \"full\"\n";
+    assert_eq!(said(good), "");
+    let bad = [
+        "[agents]\nclaude = 3\n",
+        "[agents.mine]\nprogramm = \"x\"\nprogram = \"x\"\n",
+        "[agents.mine]\nmodel = \"x\"\n",
+        "[agents.claude]\nprompt = \"file\"\n",
+        "[agents.mine]\nprogram = \"x\"\nformat = \"claud\"\n",
+        "[agents.mine]\nprogram = \"x\"\nprotocol = \"mcp\"\n",
+        "[agents.mine]\nprogram = \"x\"\nargs = \"--yes\"\n",
+        "[agents.mine]\nprogram = \"x\"\n[agents.mine.env]\nA = 1\n",
+        "[agents.claude]\naccess = \"all\"\n",
+    ];
+    assert_snapshot!(bad.map(said).concat(), @r"
+    warning: spec.toml:2: agents.claude is not a setting and is ignored
+    warning: spec.toml:2: agents.mine.programm is not a setting and is ignored (did you mean agents.mine.program?)
+    error: spec.toml:1: agents.mine needs a `program`: no agent of that name is known (claude, codex, gemini, opencode, qwen, copilot, cursor, amp, goose, crush, aider)
+    error: spec.toml:1: agents.claude cannot have `format`, `prompt` or `resume`: how claude is driven is known; give yours another name
+    error: spec.toml:3: agents.mine.format must be `text` or the name of a known agent whose stream it speaks: claude, codex, gemini, opencode, qwen, copilot, cursor, amp, goose, crush, aider
+    error: spec.toml:3: agents.mine.protocol must be `acp`
+    error: spec.toml:3: agents.mine.args must be a list of texts
+    error: spec.toml:4: agents.mine.env.A must be a text
+    error: spec.toml:2: agents.claude.access must be one of read, edit, full
+    ");
+}
