@@ -20,6 +20,7 @@ pub mod document;
 pub mod engine;
 pub mod git;
 pub mod plan;
+pub mod plugin;
 pub mod report;
 pub mod runtime;
 pub mod store;

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::settings::{Color, Isolation, Mode, Output, Sandbox};
 use crate::agent::Access;
 use crate::document::duration;
+use crate::plugin::Target;
 
 /// Runs a markdown task list with coding agents, checks every result itself and commits one task after the other.
 ///
@@ -87,10 +88,19 @@ pub enum Command {
     /// Remove working trees and refs that runs left and nobody needs
     #[command(after_long_help = GC_EXAMPLES)]
     Gc(GcArgs),
+    /// Put what agents need to carry out lists from inside where they look for it
+    #[command(after_long_help = PLUGIN_EXAMPLES)]
+    Plugin(PluginArgs),
     /// Print a completion script for a shell
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
 }
+
+const PLUGIN_EXAMPLES: &str = "Examples:
+  spec plugin install                   for every agent that is on PATH
+  spec plugin install claude --dry-run  show what would change
+  spec plugin install agents-md         a block in the AGENTS.md of this repository
+  spec plugin remove                    take all of it away again";
 
 const INIT_EXAMPLES: &str = "Examples:
   spec init rate-limit    make specs/rate-limit/ with research, requirements, design and tasks to fill in
@@ -610,6 +620,39 @@ pub struct GcArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// Arguments of `spec plugin`.
+#[derive(Debug, Args)]
+pub struct PluginArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub action: PluginAction,
+}
+
+/// See [`PluginArgs`].
+#[derive(Debug, Subcommand)]
+pub enum PluginAction {
+    /// Put commands, hooks and the MCP server where agents look for them
+    ///
+    /// Files that you have changed are left as they are, and doing it again changes nothing.
+    Install {
+        /// For which [default: the agents that are on PATH]
+        #[arg(value_enum, value_name = "AGENT")]
+        agents: Vec<Target>,
+        /// Show what would change, and change nothing
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+    },
+    /// Take away what was put in
+    Remove {
+        /// For which [default: all that it was put in for]
+        #[arg(value_enum, value_name = "AGENT")]
+        agents: Vec<Target>,
+        /// Show what would change, and change nothing
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+    },
 }
 
 /// Arguments of `spec completions`.

@@ -10,6 +10,7 @@ mod init;
 mod lists;
 mod looking;
 mod plan;
+mod plugin;
 mod settings;
 mod target;
 mod writing;

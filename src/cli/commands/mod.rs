@@ -9,6 +9,7 @@ pub mod history;
 pub mod init;
 pub mod log;
 pub mod plan;
+pub mod plugin;
 pub mod rescue;
 pub mod run;
 mod runs;
@@ -43,6 +44,7 @@ pub fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Rescue(args) => rescue::run(args),
         Command::Undo(args) => undo::run(args),
         Command::Gc(args) => gc::run(args),
+        Command::Plugin(args) => plugin::run(args),
         Command::Completions(args) => completions::run(args),
     }
 }
