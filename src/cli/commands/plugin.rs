@@ -55,9 +55,7 @@ pub fn run(args: &PluginArgs) -> Result<u8, Error> {
         }
     }
     changes.retain(|_, (before, after)| before != after);
-    for (path, (before, after)) in &changes {
-        show(path, before.as_deref(), after.as_deref(), dry_run)?;
-    }
+    show(&changes, &places, dry_run)?;
     if changes.is_empty() {
         output::print("Nothing to change.\n")?;
         return Ok(exit::DONE);
@@ -246,17 +244,33 @@ fn missing_folders(path: &Path) -> Vec<PathBuf> {
     path.ancestors().skip(1).take_while(|folder| !folder.exists()).map(Path::to_owned).collect()
 }
 
-fn show(path: &Path, before: Option<&str>, after: Option<&str>, whole: bool) -> Result<(), Error> {
-    let what = match (before, after) {
-        (None, _) => "new",
-        (_, None) => "removed",
-        _ => "changed",
-    };
-    output::print(&format!("{what:>8}  {}\n", path.display()))?;
-    if whole {
-        let diff = TextDiff::from_lines(before.unwrap_or_default(), after.unwrap_or_default());
-        let name = path.display().to_string();
-        output::print(&diff.unified_diff().header(&name, &name).to_string())?;
+/// Says what changes: by files with their differences where nothing is written, else by folders that are ours.
+fn show(changes: &Changes, places: &Places, dry_run: bool) -> Result<(), Error> {
+    let ours = [
+        places.data.join("plugin"),
+        places.codex.join("plugins/cache/spec"),
+        places.gemini.join("extensions/spec"),
+        places.opencode.join("command"),
+    ];
+    let mut counts: BTreeMap<(&Path, &str), usize> = BTreeMap::new();
+    for (path, (before, after)) in changes {
+        let what = match (before, after) {
+            (None, _) => "new",
+            (_, None) => "removed",
+            _ => "changed",
+        };
+        let folder = ours.iter().find(|folder| !dry_run && path.starts_with(folder));
+        *counts.entry((folder.map_or(path, PathBuf::as_path), what)).or_default() += 1;
+    }
+    for ((path, what), count) in counts {
+        let files = if count == 1 { String::new() } else { format!(" ({count} files)") };
+        output::print(&format!("{what:>8}  {}{files}\n", path.display()))?;
+        if let Some((before, after)) = changes.get(path).filter(|_| dry_run) {
+            let (before, after) = (before.as_deref().unwrap_or_default(), after.as_deref().unwrap_or_default());
+            let name = path.display().to_string();
+            let diff = TextDiff::from_lines(before, after);
+            output::print(&diff.unified_diff().header(&name, &name).to_string())?;
+        }
     }
     Ok(())
 }
