@@ -125,28 +125,32 @@ fn named(file: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// Without FILE: `./tasks.md`, the spec that `specs/.current-spec` names, or the only one there is.
+/// Without FILE: `./tasks.md`, the spec that `.current-spec` in a folder of specs names, or the only one there is.
 fn unnamed() -> Result<PathBuf, Error> {
     let list = PathBuf::from(LIST);
     if exists(&list) {
         return Ok(list);
     }
     for base in bases() {
-        let pointer = base.join(HOMES[0]).join(".current-spec");
-        let Ok(text) = fs::read_to_string(&pointer) else { continue };
-        let name = text.lines().next().unwrap_or_default().trim();
-        if name.is_empty() {
-            continue;
+        // smart-ralph keeps it in the first of its folders.
+        let own = homes_of_ralph(&base).into_iter().next();
+        for home in own.iter().map(String::as_str).chain([HOMES[0]]) {
+            let pointer = base.join(home).join(".current-spec");
+            let Ok(text) = fs::read_to_string(&pointer) else { continue };
+            let name = text.lines().next().unwrap_or_default().trim();
+            if name.is_empty() {
+                continue;
+            }
+            let places = [base.join(home).join(name).join(LIST), base.join(name).join(LIST)];
+            return places.into_iter().find(|list| exists(list)).ok_or_else(|| {
+                Error::usage(format_args!("{} names '{name}', which has no {LIST}", pointer.display()))
+                    .hint("give the task list, or put the name of a spec into that file")
+            });
         }
-        let places = [base.join(HOMES[0]).join(name).join(LIST), base.join(name).join(LIST)];
-        return places.into_iter().find(|list| exists(list)).ok_or_else(|| {
-            Error::usage(format_args!("{} names '{name}', which has no {LIST}", pointer.display()))
-                .hint("give the task list, or put the name of a spec into that file")
-        });
     }
     let mut lists: Vec<PathBuf> = Vec::new();
     for base in bases() {
-        for home in HOMES {
+        for home in homes(&base) {
             let Ok(entries) = fs::read_dir(base.join(home)) else { continue };
             lists.extend(entries.flatten().map(|entry| entry.path().join(LIST)).filter(|list| exists(list)));
         }
@@ -170,12 +174,36 @@ fn specs_named(name: &Path) -> Vec<PathBuf> {
     }
     for base in bases() {
         let found: Vec<_> =
-            HOMES.iter().map(|home| base.join(home).join(name).join(LIST)).filter(|list| exists(list)).collect();
+            homes(&base).iter().map(|home| base.join(home).join(name).join(LIST)).filter(|list| exists(list)).collect();
         if !found.is_empty() {
             return found;
         }
     }
     Vec::new()
+}
+
+/// The folders of specs below a folder.
+fn homes(base: &Path) -> Vec<String> {
+    let mut homes: Vec<String> = HOMES.iter().map(|&home| home.to_owned()).collect();
+    for home in homes_of_ralph(base) {
+        if !homes.contains(&home) {
+            homes.push(home);
+        }
+    }
+    homes
+}
+
+/// Where smart-ralph has its specs, by its settings: `specs_dirs: ["./specs", "./packages/api/specs"]` in the front matter
+/// of `.claude/ralph-specum.local.md`.
+fn homes_of_ralph(base: &Path) -> Vec<String> {
+    let Ok(text) = fs::read_to_string(base.join(".claude/ralph-specum.local.md")) else { return Vec::new() };
+    let front = text.lines().skip_while(|line| line.trim_end() != "---").skip(1);
+    let mut front = front.take_while(|line| line.trim_end() != "---");
+    let Some(dirs) = front.find_map(|line| line.strip_prefix("specs_dirs:")) else { return Vec::new() };
+    let dirs = dirs.split(',').map(|dir| dir.trim_matches([' ', '\t', '[', ']', '"', '\'']));
+    dirs.map(|dir| dir.trim_start_matches("./").trim_end_matches('/').to_owned())
+        .filter(|dir| !dir.is_empty())
+        .collect()
 }
 
 fn one_of(mut lists: Vec<PathBuf>, name: &Path) -> Result<Option<PathBuf>, Error> {

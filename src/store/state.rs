@@ -203,6 +203,8 @@ pub fn project(input: &Projection<'_>) -> State {
         _ => None,
     };
     let task_index = match (input.at, group, lowest_open) {
+        // Behind the last task its stop hook no longer asks whether it is to keep out, and orders what is open.
+        (Some(at), _, Some(open)) if input.numbering.of_ralph && number(at) >= input.numbering.total() => number(open),
         (Some(at), _, _) => number(at),
         (None, Some(group), _) => number(group[0]),
         (None, None, Some(open)) => number(open),
@@ -254,13 +256,15 @@ pub fn project(input: &Projection<'_>) -> State {
 pub struct Numbering {
     /// The number of each item; the last entry is the total.
     numbers: Vec<usize>,
+    /// They are those of smart-ralph.
+    of_ralph: bool,
 }
 
 impl Numbering {
     /// By index: every checkbox item counts.
     #[must_use]
     pub fn by_index(items: usize) -> Self {
-        Self { numbers: (0..=items).collect() }
+        Self { numbers: (0..=items).collect(), of_ralph: false }
     }
 
     /// As smart-ralph counts: lines that begin with `- [ ]` or `- [x]`, wherever they stand. An item that it does not
@@ -275,7 +279,7 @@ impl Numbering {
         let number = |line| counted.partition_point(|&counted| counted <= line).saturating_sub(1);
         let mut numbers: Vec<_> = lines.into_iter().map(number).collect();
         numbers.push(counted.len());
-        Self { numbers }
+        Self { numbers, of_ralph: true }
     }
 
     fn of(&self, index: usize) -> usize {
@@ -403,6 +407,10 @@ impl StateFile {
 
     /// Writes the state, as a whole, unless it is there already. Returns whether it was written.
     pub fn write(&mut self, state: &State) -> Result<bool, PathError> {
+        // smart-ralph knows no such phase; its file goes in a moment.
+        if self.paths.is_ralph() && state.phase == "completed" {
+            return Ok(false);
+        }
         let bytes = self.encode(state, true)?;
         if bytes == self.written {
             return Ok(false);
@@ -452,6 +460,12 @@ impl StateFile {
                     Approval::Yes => Some(true),
                 };
                 state.run = None;
+                // Its stop hook orders the task at the index, so that is one that is open, also within a group.
+                let open = state.task_results.iter().filter(|(_, result)| result.status != Status::Success);
+                let lowest = open.filter_map(|(index, _)| index.parse().ok()).min();
+                if let Some(lowest) = lowest.filter(|_| state.parallel_group.is_some()) {
+                    state.task_index = lowest;
+                }
             }
         }
         if state.fix_task_map.is_empty() {
@@ -512,6 +526,10 @@ mod tests {
 
     /// Projects a list whose tasks are `o`pen, `d`one or `f`ailed; `-` is an item that is no task.
     fn projected(standings: &str, groups: &[Vec<usize>], at: Option<usize>) -> State {
+        counted(&Numbering::by_index(standings.len()), standings, groups, at)
+    }
+
+    fn counted(numbering: &Numbering, standings: &str, groups: &[Vec<usize>], at: Option<usize>) -> State {
         let tasks: Vec<_> = standings
             .chars()
             .enumerate()
@@ -526,7 +544,7 @@ mod tests {
             name: "rate-limit",
             base_path: "./specs/rate-limit",
             tasks_file: "tasks.md",
-            numbering: &Numbering::by_index(standings.len()),
+            numbering,
             tasks: &tasks,
             groups,
             at,
@@ -805,6 +823,36 @@ mod tests {
             file.finish(&projected("dd", &[], None)).unwrap();
             assert_eq!(folder.path().join(name).exists(), stays);
         }
+    }
+
+    /// What its stop hook orders is the task at the index, and all marked ones behind it.
+    #[test]
+    fn the_file_of_smart_ralph_points_at_an_open_task_when_a_run_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        put(&folder, ".ralph-state.json", RALPH);
+        let (mut file, _) = StateFile::take(&paths(&folder)).unwrap();
+        for (tasks, index) in [("ddfo", 2), ("dfdo", 1), ("dddo", 3), ("dofo", 1), ("fooo", 0)] {
+            file.finish(&projected(tasks, &[vec![1, 2]], None)).unwrap();
+            assert_eq!(load(&paths(&folder)).unwrap().0.unwrap().task_index, index, "{tasks}");
+        }
+    }
+
+    /// At an index of the total it no longer asks whether it is to keep out.
+    #[test]
+    fn the_index_of_smart_ralph_is_below_the_total_while_something_is_open() {
+        let source = b"- [x] a\n- [ ] b\n- [x] c\n- [x] d\n";
+        let at = |numbering: &Numbering| counted(numbering, "dfdd", &[vec![2, 3]], Some(4)).task_index;
+        assert_eq!(at(&Numbering::by_index(4)), 4);
+        assert_eq!(at(&Numbering::of_ralph(source, 1..=4)), 1);
+    }
+
+    #[test]
+    fn smart_ralph_never_reads_of_a_phase_that_it_does_not_know() {
+        let folder = tempfile::tempdir().unwrap();
+        put(&folder, ".ralph-state.json", RALPH);
+        let (mut file, _) = StateFile::take(&paths(&folder)).unwrap();
+        assert!(!file.write(&projected("dd", &[], None)).unwrap());
+        assert_eq!(load(&paths(&folder)).unwrap().0.unwrap().phase, "execution");
     }
 
     #[test]

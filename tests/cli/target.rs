@@ -80,6 +80,25 @@ fn without_file_the_list_here_then_the_current_spec_then_the_only_one() {
     assert_eq!(taken(&env, &[]), "tasks.md");
 }
 
+/// Its settings say where smart-ralph has its specs; the pointer to the one it is at stands in the first of them.
+#[test]
+fn specs_of_smart_ralph_are_found_where_its_settings_have_them() {
+    let env = TestEnv::new();
+    env.write("packages/api/specs/auth/tasks.md", LIST);
+    env.write("packages/web/specs/login/tasks.md", LIST);
+    assert_eq!(env.spec(["plan", "auth"]).code, 2);
+    env.write(
+        ".claude/ralph-specum.local.md",
+        "---\nenabled: true\nspecs_dirs: [\"./packages/api/specs\", './packages/web/specs/', \"./gone\"]\n---\n\nspecs_dirs: [\"./x\"]\n",
+    );
+    assert_eq!(taken(&env, &["auth"]), "packages/api/specs/auth/tasks.md");
+    assert_eq!(taken(&env, &["login"]), "packages/web/specs/login/tasks.md");
+    env.write("packages/api/specs/.current-spec", "auth\n");
+    assert_eq!(taken(&env, &[]), "packages/api/specs/auth/tasks.md");
+    env.write("packages/api/specs/.current-spec", "./packages/web/specs/login");
+    assert_eq!(taken(&env, &[]), "./packages/web/specs/login/tasks.md");
+}
+
 #[test]
 fn without_file_and_without_a_list() {
     let env = TestEnv::new();

@@ -302,6 +302,53 @@ fn a_ralph_state_file_stays_true_for_its_tool() {
     assert!(!world.env.path(".ralph-state.json").exists(), "removed when all is done, as that tool does");
 }
 
+/// What the stop hook of smart-ralph looks at, in every phase of a run. It keeps out while `awaitingApproval` is true and
+/// the index is below the total; else it orders the task at the index.
+#[test]
+fn the_stop_hook_of_smart_ralph_reads_what_is_true_in_every_phase() {
+    let task = |id: &str, mark: &str, then: &str| {
+        format!(
+            "- [ ] {id}{mark} x\n  - **Do**: cp \"$HOME/../work/.ralph-state.json\" \"$HOME/{id}\"; {then}\n  - **Files**: {id}.txt\n"
+        )
+    };
+    let list = [
+        task("1.1", "", "echo a > 1.1.txt"),
+        task("1.2", " [P]", "echo a > 1.2.txt"),
+        task("1.3", " [P]", "exit 3"),
+        task("1.4", " [P]", "echo a > 1.4.txt"),
+        task("1.5", "", "echo a > 1.5.txt"),
+    ];
+    let world = World::new(&list.concat());
+    world.env.write(
+        ".ralph-state.json",
+        r#"{"source":"spec","name":"work","basePath":"./","phase":"tasks","taskIndex":0,"totalTasks":0,"awaitingApproval":false}"#,
+    );
+    let read = |path: &str| -> Value { serde_json::from_str(&world.env.read(path)).expect("JSON") };
+    let during = |id: &str, index: usize| {
+        let state = read(&format!("../home/{id}"));
+        assert_eq!((&state["phase"], &state["awaitingApproval"]), (&json!("execution"), &json!(true)), "{id}: {state}");
+        assert_eq!((&state["taskIndex"], &state["totalTasks"]), (&json!(index), &json!(5)), "{id}: {state}");
+    };
+    let output = world.run(["--max-attempts", "1", "--allow-dirty"]);
+    assert_eq!(output.code, 1, "{output}");
+    during("1.1", 0);
+    for id in ["1.2", "1.3", "1.4"] {
+        during(id, 1);
+    }
+    // Over: 1.2 and 1.4 of the group have landed, and what it is to go on with is the one that has not.
+    let state = read(".ralph-state.json");
+    assert_eq!((&state["phase"], &state["awaitingApproval"]), (&json!("execution"), &json!(false)), "{state}");
+    assert_eq!((&state["taskIndex"], &state["totalTasks"]), (&json!(2), &json!(5)), "{state}");
+    assert_eq!(state.get("run"), None, "{state}");
+    assert!(world.ticked("1.2") && !world.ticked("1.3") && world.ticked("1.4"));
+    world.env.write("tasks.md", world.list().replace("exit 3", "echo a > 1.3.txt"));
+    let output = world.run(["--allow-dirty"]);
+    assert_eq!(output.code, 0, "{output}");
+    during("1.3", 1);
+    during("1.5", 4);
+    assert!(!world.env.path(".ralph-state.json").exists(), "nothing is left to order");
+}
+
 #[test]
 fn a_state_file_that_cannot_be_written_in_the_end_is_told_and_is_no_success() {
     let world = World::new(

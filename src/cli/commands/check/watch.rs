@@ -19,8 +19,8 @@ use crate::cli::{Error, config, exit, output};
 /// How often files are looked at.
 const EVERY: Duration = Duration::from_millis(150);
 
-/// To the upper left corner, and nothing left of what was drawn, nor of what was scrolled away of it.
-const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
+/// To the upper left corner, and nothing left of what was drawn. What was scrolled away is the person's own.
+const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// Checks lists until a signal ends it, and gives the exit code that goes with the signal. Also ends when nobody reads any
 /// more what it prints.
