@@ -8,6 +8,7 @@
 mod acp;
 mod aider;
 mod amp;
+pub mod choose;
 mod claude;
 mod codex;
 mod configured;
@@ -18,6 +19,7 @@ mod gemini;
 mod goose;
 mod limit;
 mod opencode;
+pub mod prices;
 mod qwen;
 mod reading;
 #[cfg(test)]

@@ -124,14 +124,20 @@ impl Session {
         std::mem::take(&mut self.scanner).finish()
     }
 
-    /// Leaves of the figures only what this start used, where the agent counts the whole session.
-    pub fn only_this(&mut self, before: &Used, counts: Cumulative) {
-        if let (Some(tokens), true) = (&mut self.tokens, counts.tokens) {
-            *tokens = tokens.since(&before.tokens);
+    /// Tokens and money of this start only: where the agent counts the whole of a session that it resumed, without what
+    /// that had used `before`.
+    #[must_use]
+    pub fn since(&self, before: Option<&(Used, Cumulative)>) -> (Option<Tokens>, Option<f64>) {
+        let (mut tokens, mut cost) = (self.tokens, self.cost);
+        if let Some((before, counts)) = before {
+            if counts.tokens {
+                tokens = tokens.map(|tokens| tokens.since(&before.tokens));
+            }
+            if counts.cost {
+                cost = cost.map(|cost| (cost - before.cost).max(0.0));
+            }
         }
-        if let (Some(cost), true) = (&mut self.cost, counts.cost) {
-            *cost = (*cost - before.cost).max(0.0);
-        }
+        (tokens, cost)
     }
 }
 
@@ -183,10 +189,11 @@ mod tests {
         let tokens = Tokens { input: 30, output: 5, ..Tokens::default() };
         session.take(Said::UsedInAll { tokens, cost: Some(0.03) });
         let before = Used { tokens: Tokens { input: 10, output: 1, ..Tokens::default() }, cost: 0.01 };
-        session.only_this(&before, Cumulative { cost: true, tokens: false });
-        assert_eq!(session.tokens, Some(tokens));
-        assert!((session.cost.unwrap() - 0.02).abs() < 1e-9);
-        session.only_this(&before, Cumulative { cost: false, tokens: true });
-        assert_eq!(session.tokens, Some(Tokens { input: 20, output: 4, ..Tokens::default() }));
+        let (all, cost) = session.since(Some(&(before, Cumulative { cost: true, tokens: false })));
+        assert_eq!(all, Some(tokens));
+        assert!((cost.unwrap() - 0.02).abs() < 1e-9);
+        let (since, cost) = session.since(Some(&(before, Cumulative { cost: false, tokens: true })));
+        assert_eq!((since, cost), (Some(Tokens { input: 20, output: 4, ..Tokens::default() }), Some(0.03)));
+        assert_eq!(session.since(None), (Some(tokens), Some(0.03)));
     }
 }

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::settings::{Color, Isolation, Mode, Output, Sandbox};
 use crate::agent::Access;
 use crate::document::duration;
+use crate::engine::budget::{self, Money};
 use crate::plugin::Target;
 
 /// Runs a markdown task list with coding agents, checks every result itself and commits one task after the other.
@@ -366,6 +367,12 @@ pub struct RunArgs {
     /// How long the whole run may take; ends it with exit code 5 [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub run_timeout: Option<Duration>,
+    /// What agents of the run may cost, in US dollars; ends it with exit code 5 [default: no limit]
+    #[arg(long, value_name = "USD", value_parser = budget::parse_usd)]
+    pub max_cost: Option<Money>,
+    /// How many tokens agents of the run may use, as in 2M or 500k; ends it with exit code 5 [default: no limit]
+    #[arg(long, value_name = "N", value_parser = budget::parse_tokens)]
+    pub max_tokens: Option<u64>,
     /// After a failure go on with everything that does not need the failed task
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     pub keep_going: Option<bool>,
@@ -417,6 +424,8 @@ impl RunArgs {
             idle_timeout,
             grace,
             run_timeout,
+            max_cost,
+            max_tokens,
             keep_going,
             allow_skips,
             require_verify,
@@ -447,6 +456,8 @@ impl RunArgs {
             option(name, time.map(|time| format!("{}ms", time.as_millis())));
         }
         option("run-timeout", run_timeout.map(|time| format!("{}ms", time.as_millis())));
+        option("max-cost", max_cost.map(|money| money.usd().to_string()));
+        option("max-tokens", max_tokens.map(|tokens| tokens.to_string()));
         option("keep-going", keep_going.map(|value| value.to_string()));
         option("allow-skips", allow_skips.map(|value| value.to_string()));
         option("require-verify", require_verify.map(|value| value.to_string()));

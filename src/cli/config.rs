@@ -77,7 +77,12 @@ impl Reading<'_> {
             let path = names.join(".");
             let (name, line) = (self.name, self.line);
             let wrong = |why: String, at: usize| Error::usage(format_args!("{name}:{}: {path} {why}", line(at)));
-            if let (true, DeValue::Table(entries)) = (leads(&names), value.get_ref()) {
+            if let (true, Some(tables)) = (leads(&names), tables(value.get_ref())) {
+                for entries in tables {
+                    self.settings.begin(&names);
+                    self.table(&names, entries)?;
+                }
+            } else if let (true, DeValue::Table(entries)) = (leads(&names), value.get_ref()) {
                 self.table(&names, entries)?;
                 self.settings.check(&names).map_err(|why| wrong(why, key.span().start))?;
             } else if is_key(&names) {
@@ -109,6 +114,12 @@ fn beyond(key: &str, names: &[&str]) -> Option<usize> {
     known.len().checked_sub(names.len()).filter(|_| begins)
 }
 
+/// The tables of `[[NAME]]`.
+fn tables<'a, 'i>(value: &'a DeValue<'i>) -> Option<Vec<&'a DeTable<'i>>> {
+    let items = value.as_array().filter(|items| !items.is_empty())?;
+    items.iter().map(|item| item.get_ref().as_table()).collect()
+}
+
 /// A key and its value, with their places.
 type Entry<'a, 'i> = (&'a Spanned<Cow<'i, str>>, &'a Spanned<DeValue<'i>>);
 
@@ -120,8 +131,10 @@ fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<Entry<'a, 'i>> {
 }
 
 fn unknown(name: &str, line: usize, key: &str) -> String {
-    let near =
-        KEYS.iter().map(|(known, _)| *known).filter(|known| similar_names(known, key)).min_by_key(|known| known.len());
+    // What is said of one of several tables is no help elsewhere.
+    let elsewhere = |known: &&str| known.starts_with("models.") && !key.starts_with("models.");
+    let known = KEYS.iter().map(|(known, _)| *known).filter(|known| !elsewhere(known) && similar_names(known, key));
+    let near = known.min_by_key(|known| known.len());
     // With the names of the key where those are free to choose.
     let named = |near: &str| {
         let names = near.split('.').zip(key.split('.').chain(std::iter::repeat("NAME")));

@@ -9,9 +9,12 @@ use clap::ValueEnum;
 
 use super::args::{RunArgs, Selection};
 use super::{Error, config};
+use crate::agent::choose::{Preferences, Rule};
+use crate::agent::prices::Price;
 use crate::agent::{self, Access};
 use crate::document::quota::Quota;
 use crate::document::{duration, size};
+use crate::engine::budget::{self, Amount, Bounds};
 use crate::engine::gates;
 use crate::plan;
 use crate::runtime::admission::Thresholds;
@@ -152,6 +155,12 @@ pub struct RunSettings {
     pub agent: Option<String>,
     /// Its model, in its own words.
     pub model: Option<String>,
+    /// Which agent and model for which task.
+    pub preferences: Preferences,
+    /// Prices of models, besides those that are listed.
+    pub prices: BTreeMap<String, Price>,
+    /// What agents may use up.
+    pub budget: budget::Limits,
     /// What it may do without asking.
     pub access: Access,
     /// How long a tool of it may be silent.
@@ -243,6 +252,9 @@ impl Default for RunSettings {
             mode: plan::Mode::Groups,
             agent: None,
             model: None,
+            preferences: Preferences::default(),
+            prices: BTreeMap::new(),
+            budget: budget::Limits::default(),
             access: Access::Edit,
             tool_timeout: Duration::from_secs(30 * 60),
             resume: true,
@@ -328,6 +340,25 @@ pub const KEYS: &[(&str, &str)] = &[
     ("agent.access", "SPEC_ACCESS"),
     ("agent.tool_timeout", "SPEC_TOOL_TIMEOUT"),
     ("agent.resume", "SPEC_AGENT_RESUME"),
+    ("agent.fallback", "SPEC_AGENT_FALLBACK"),
+    ("budget.task", "SPEC_BUDGET_TASK"),
+    ("budget.run", "SPEC_BUDGET_RUN"),
+    ("budget.day", "SPEC_BUDGET_DAY"),
+    ("budget.soft", "SPEC_BUDGET_SOFT"),
+    ("budget.estimate", "SPEC_BUDGET_ESTIMATE"),
+    ("models.marker", ""),
+    ("models.heading", ""),
+    ("models.min_files", ""),
+    ("models.max_files", ""),
+    ("models.min_lines", ""),
+    ("models.max_lines", ""),
+    ("models.attempt", ""),
+    ("models.agent", ""),
+    ("models.model", ""),
+    ("prices.*.input", ""),
+    ("prices.*.cache_read", ""),
+    ("prices.*.cache_write", ""),
+    ("prices.*.output", ""),
     ("exec.command", "SPEC_EXEC"),
     ("exec.signal", "SPEC_EXEC_SIGNAL"),
     ("retry.backoff", "SPEC_RETRY_BACKOFF"),
@@ -386,6 +417,14 @@ impl RunSettings {
         } else if args.agent.is_some() {
             settings.exec = None;
         }
+        if let Some(money) = args.max_cost {
+            settings.budget.run.money = Some(money);
+        }
+        if let Some(tokens) = args.max_tokens {
+            settings.budget.run.tokens = Some(tokens);
+        }
+        settings.preferences.asked_agent = args.agent.clone().or(settings.preferences.asked_agent);
+        settings.preferences.asked_model = args.model.clone().or(settings.preferences.asked_model);
         for (key, flag, value) in [
             ("exec.command", "--exec", &args.exec),
             ("agent.name", "--agent", &args.agent),
@@ -449,6 +488,8 @@ impl RunSettings {
             Some(file) => config::apply(&mut settings, &file)?,
             None => Vec::new(),
         };
+        settings.preferences.agent.clone_from(&settings.agent);
+        settings.preferences.model.clone_from(&settings.model);
         settings.apply_environment(|name| std::env::var_os(name))?;
         Ok((settings, warnings))
     }
@@ -484,6 +525,11 @@ impl RunSettings {
                 Error::usage(format_args!("the environment variable {name} {why}: '{text}'"))
                     .hint(format_args!("unset {name}, or give a flag, which beats it"))
             })?;
+            match key {
+                "agent.name" => self.preferences.asked_agent.clone_from(&self.agent),
+                "agent.model" => self.preferences.asked_model.clone_from(&self.model),
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -519,6 +565,15 @@ impl RunSettings {
             "agent.access" => self.access = choice(raw)?,
             "agent.tool_timeout" => self.tool_timeout = more_than_none(raw)?,
             "agent.resume" => self.resume = flag(raw)?,
+            "agent.fallback" => {
+                self.preferences.fallback =
+                    list(raw)?.into_iter().map(|name| agent(&Raw::Text(name))).collect::<Result<_, _>>()?;
+            }
+            "budget.task" => self.budget.task = bounds(raw)?,
+            "budget.run" => self.budget.run = bounds(raw)?,
+            "budget.day" => self.budget.day = bounds(raw)?,
+            "budget.soft" => self.budget.soft = share(raw)?,
+            "budget.estimate" => self.budget.estimate = bounds(raw)?,
             "exec.command" => self.exec = Some(command(raw)?),
             "worktree.copy" => self.worktree.copy = list(raw)?,
             "worktree.link" => self.worktree.link = list(raw)?,
@@ -550,6 +605,8 @@ impl RunSettings {
                     self.resources.insert(name.to_owned(), count(raw)?);
                 }
                 Some(("agents", rest)) => self.set_agent(rest, raw)?,
+                Some(("models", key)) => self.set_rule(key, raw)?,
+                Some(("prices", rest)) => self.set_price(rest, raw)?,
                 Some(("quota", name)) => match raw {
                     Raw::Number(number) => self.quota.set(name, &number.to_string())?,
                     raw => self.quota.set(name, text(raw)?)?,
@@ -599,6 +656,65 @@ impl RunSettings {
             ["agents", name] => self.agents.get(*name).map_or(Ok(()), |agent| agent.check(name)),
             _ => Ok(()),
         }
+    }
+}
+
+impl RunSettings {
+    /// A table of a section that has several of them begins: `[[models]]`.
+    pub(super) fn begin(&mut self, names: &[&str]) {
+        if *names == ["models"] {
+            self.preferences.rules.push(Rule::default());
+        }
+    }
+
+    /// Sets what is behind `models.`, of the newest table.
+    fn set_rule(&mut self, key: &str, raw: &Raw) -> Result<(), String> {
+        let rule = self.preferences.rules.last_mut().ok_or("belongs into a table of its own: `[[models]]`")?;
+        match key {
+            "marker" => rule.marker = Some(command(raw)?),
+            "heading" => rule.heading = Some(command(raw)?),
+            "min_files" => rule.min_files = Some(whole(raw)?),
+            "max_files" => rule.max_files = Some(whole(raw)?),
+            "min_lines" => rule.min_lines = Some(whole(raw)?),
+            "max_lines" => rule.max_lines = Some(whole(raw)?),
+            "attempt" => rule.attempt = Some(whole(raw)?),
+            "agent" => rule.agent = Some(agent(raw)?),
+            "model" => rule.model = Some(command(raw)?),
+            _ => return Err("is not a setting".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// Sets what is behind `prices.`.
+    fn set_price(&mut self, rest: &str, raw: &Raw) -> Result<(), String> {
+        let Some((model, key)) = rest.rsplit_once('.') else { return Err("is not a setting".to_owned()) };
+        let usd = dollars(raw)?;
+        let price = self.prices.entry(model.to_owned()).or_default();
+        match key {
+            "input" => price.input = usd,
+            "cache_read" => price.cache_read = usd,
+            "cache_write" => price.cache_write = usd,
+            "output" => price.output = usd,
+            _ => return Err("is not a setting".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+/// Amounts, of each kind at most one.
+fn bounds(raw: &Raw) -> Result<Bounds, String> {
+    let mut bounds = Bounds::default();
+    for text in list(raw).map_err(|_| "must be an amount like `5 USD` or `2M tokens`, or a list of them".to_owned())? {
+        bounds.set(Amount::parse(&text).map_err(|why| format!("is wrong: {why}"))?);
+    }
+    Ok(bounds)
+}
+
+/// A price in dollars; nothing is one, too.
+fn dollars(raw: &Raw) -> Result<f64, String> {
+    match raw {
+        Raw::Number(0) => Ok(0.0),
+        raw => number(raw).map_err(|_| "must be a number of dollars for a million tokens".to_owned()),
     }
 }
 

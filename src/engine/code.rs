@@ -25,6 +25,8 @@ pub enum Code {
     QuotaFiles,
     /// It printed more than its quota allows.
     QuotaOutput,
+    /// It used more money or tokens than its budget allows.
+    QuotaCost,
     /// The executor was told to come back later; uses up no attempt.
     RateLimited,
     /// The agent was not allowed to use a tool, and nobody is there to ask; another try would meet the same.
@@ -59,7 +61,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the gates.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Crash,
         Self::Spawn,
         Self::Timeout,
@@ -71,6 +73,7 @@ impl Code {
         Self::QuotaProcesses,
         Self::QuotaFiles,
         Self::QuotaOutput,
+        Self::QuotaCost,
         Self::PermissionDenied,
         Self::Cancelled,
         Self::NoSignal,
@@ -102,6 +105,7 @@ impl Code {
             Self::QuotaProcesses => "quota_processes",
             Self::QuotaFiles => "quota_files",
             Self::QuotaOutput => "quota_output",
+            Self::QuotaCost => "quota_cost",
             Self::PermissionDenied => "permission_denied",
             Self::Cancelled => "cancelled",
             Self::NoSignal => "no_signal",

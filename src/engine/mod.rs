@@ -9,6 +9,7 @@
 //! tree, Verify commands run alone: when nothing runs and nothing can be started, one task at a time in index order. A
 //! task with a tree of its own is verified there as soon as its executor ended, in its place in the limit.
 
+pub mod budget;
 mod code;
 pub mod gates;
 mod limits;
@@ -152,6 +153,8 @@ pub enum Steer {
 pub enum Halt {
     /// The run's own time limit: exit 5.
     RunTimeout,
+    /// Nothing runs any more, and no budget allows a further start: exit 5.
+    Budget,
     /// Something that needs a person: exit 4.
     Conflict,
     /// The configuration or the surroundings do not allow going on (a program is not there, a disk is full): exit 2.
@@ -209,6 +212,15 @@ pub enum Event {
     },
     /// From now on no task starts beside so many others; the machine has no room for more. One always may.
     Ceiling(usize),
+    /// No budget allows the start that was asked for: it was not begun, and the task waits for [`Event::Funds`].
+    Unfunded {
+        /// Which.
+        node: Node,
+        /// There may be more although nothing of this run ends.
+        wait: bool,
+    },
+    /// Budgets may allow more than before: a try used less than was reserved for it, or others gave something back.
+    Funds,
     /// Stop in order: nothing new, end what runs, land what passed.
     Halt(Halt),
 }

@@ -35,8 +35,9 @@ impl Policy {
     pub(super) fn after(&self, failure: &Failure, kind: Kind, max: u32, seed: Seed, strikes: u32, salt: u64) -> Next {
         let counted = !matches!(failure.code, Code::RateLimited | Code::Conflict);
         let again = match (failure.code, kind) {
-            // A parent is looked at once; nothing could mend it between two looks. Nor would an agent be allowed more.
-            (_, Kind::Parent) | (Code::PermissionDenied, _) => false,
+            // A parent is looked at once; nothing could mend it between two looks. Nor would an agent be allowed more, or
+            // get a further try of a task for less.
+            (_, Kind::Parent) | (Code::PermissionDenied | Code::QuotaCost, _) => false,
             (Code::RateLimited | Code::Conflict, _) => true,
             (Code::Timeout, _) => seed.timeouts < 2 && seed.attempts < max,
             _ => seed.attempts < max,

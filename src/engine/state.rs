@@ -132,6 +132,10 @@ pub struct RunState {
     active: Active,
     /// First tries before others, then who holds up more, then index order.
     ready: BTreeSet<(bool, Reverse<usize>, usize, Node)>,
+    /// Ready, but no budget allowed their start.
+    unfunded: BTreeSet<Node>,
+    /// That may change although nothing of this run ends.
+    may_be_funded: bool,
     ended: BTreeSet<(usize, Node)>,
     passed: BTreeSet<(usize, Node)>,
     landing: VecDeque<Node>,
@@ -163,6 +167,8 @@ impl RunState {
             stages: stages.into(),
             active: Active::default(),
             ready: BTreeSet::new(),
+            unfunded: BTreeSet::new(),
+            may_be_funded: false,
             ended: BTreeSet::new(),
             passed: BTreeSet::new(),
             landing: VecDeque::new(),
@@ -239,6 +245,19 @@ impl RunState {
         self.running
     }
 
+    /// How many tasks wait for a budget to allow their start.
+    #[must_use]
+    pub fn unfunded(&self) -> usize {
+        self.unfunded.len()
+    }
+
+    /// Whether a budget may come to allow what it does not, although nothing of this run ends: [`Event::Funds`] is wanted
+    /// now and then.
+    #[must_use]
+    pub const fn may_be_funded(&self) -> bool {
+        self.may_be_funded
+    }
+
     /// Whether nothing new is started until a person says so.
     #[must_use]
     pub const fn paused(&self) -> bool {
@@ -274,6 +293,8 @@ impl RunState {
             Event::Steer(steer) => self.steer(steer, &mut fx),
             Event::Ceiling(most) => self.ceiling = most,
             Event::Closed { account, until } => self.close_account(account, until, &mut fx),
+            Event::Unfunded { node, wait } => self.not_begun(node, wait, &mut fx),
+            Event::Funds => self.ask_again(),
             Event::Halt(halt) => self.halt_now(halt, &mut fx),
         }
         self.wake(&mut fx);
@@ -355,7 +376,37 @@ impl RunState {
             self.close(node, Phase::Failed, fx);
         } else {
             task.phase = Phase::Ready;
-            self.ready.insert((task.seed.tries > 0, Reverse(task.spec.held_up), task.spec.index, node));
+            self.queue(node);
+        }
+    }
+
+    fn queue(&mut self, node: Node) {
+        let task = &self.tasks[node];
+        self.ready.insert((task.seed.tries > 0, Reverse(task.spec.held_up), task.spec.index, node));
+    }
+
+    /// A start that no budget allowed: no try was begun.
+    fn not_begun(&mut self, node: Node, wait: bool, fx: &mut Vec<Effect>) {
+        let task = &mut self.tasks[node];
+        if task.phase != Phase::Running {
+            return;
+        }
+        task.seed.tries -= 1;
+        task.seed.attempts = task.seed.attempts.saturating_sub(1);
+        self.running -= 1;
+        if task.stopping.is_some_and(Stopping::by_person) {
+            return self.stopped(node, fx);
+        }
+        (task.phase, task.stopping) = (Phase::Ready, None);
+        self.unfunded.insert(node);
+        self.may_be_funded |= wait;
+    }
+
+    /// What no budget allowed is asked for again.
+    fn ask_again(&mut self) {
+        self.may_be_funded = false;
+        for node in std::mem::take(&mut self.unfunded) {
+            self.queue(node);
         }
     }
 
@@ -477,7 +528,8 @@ impl RunState {
         }
         if self.landing.is_empty() && !self.passed.is_empty() {
             let all_passed = self.active.open == self.passed.len();
-            let stuck = !self.busy() && self.timers.is_empty();
+            // A batch waits for what other runs may give back of a budget: its history is not to depend on that.
+            let stuck = !self.busy() && self.timers.is_empty() && !self.may_be_funded;
             if self.policy.land_each || all_passed || stuck || self.halt.is_some() {
                 self.landing = std::mem::take(&mut self.passed).into_iter().map(|(_, node)| node).collect();
                 fx.push(Effect::Landing { nodes: self.landing.iter().copied().collect() });
@@ -494,6 +546,12 @@ impl RunState {
     fn end_stage(&mut self, fx: &mut Vec<Effect>) -> bool {
         if self.active.open > 0 {
             let idle = !self.busy() && self.timers.is_empty() && self.landing_now.is_none() && self.passed.is_empty();
+            if idle && !self.unfunded.is_empty() {
+                if !self.may_be_funded {
+                    self.halt_now(Halt::Budget, fx);
+                }
+                return self.halt.is_some();
+            }
             if idle {
                 let waits = |node: &Node| {
                     let unmet = |need: &&Need| !self.met(**need);
@@ -886,6 +944,8 @@ impl RunState {
         let TaskSpec { index, held_up, .. } = self.tasks[node].spec;
         self.ready.remove(&(false, Reverse(held_up), index, node));
         self.ready.remove(&(true, Reverse(held_up), index, node));
+        self.unfunded.remove(&node);
+        self.may_be_funded &= !self.unfunded.is_empty();
         self.ended.remove(&(index, node));
         self.timers.retain(|(_, other)| *other != node);
     }

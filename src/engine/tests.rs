@@ -129,6 +129,8 @@ struct Meddling {
     steer: BTreeMap<usize, Event>,
     /// How much room the machine has changes all the time.
     ceilings: bool,
+    /// Other runs have reserved what is left of a budget now and then.
+    budgets: bool,
     /// The runner dies after so many facts.
     crash_after: Option<usize>,
 }
@@ -231,6 +233,7 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
                     Event::Wake
                 }
                 _ if seat.state.paused() => Event::Steer(Steer::Resume),
+                _ if seat.state.unfunded() > 0 => Event::Funds,
                 _ => panic!("run {} waits for nothing", world.number),
             }
         };
@@ -246,7 +249,7 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
             event => event,
         };
         match &event {
-            Event::Ended { node, .. } => drop(seat.running.remove(node)),
+            Event::Ended { node, .. } | Event::Unfunded { node, .. } => drop(seat.running.remove(node)),
             Event::Verified { node, .. } => drop(seat.verifying_apart.remove(node)),
             _ => {}
         }
@@ -265,9 +268,13 @@ fn run(world: &World, before: &[Fact], meddling: &Meddling) -> (Vec<Fact>, Vec<N
                     assert!(account.is_none_or(open), "run {}: {node} works for a closed account", world.number);
                     works_for.extend(account.map(|account| (node, account)));
                     assert!(timeout == 1000 || timeout == 2000);
-                    seat.facts.push(Fact::Started(node));
                     seat.running.insert(node);
                     seat.keeps_the_limit();
+                    if meddling.budgets && dice.one_in(3) {
+                        seat.queue.insert((now, tick), Event::Unfunded { node, wait: true });
+                        continue;
+                    }
+                    seat.facts.push(Fact::Started(node));
                     assert!(seat.busy() <= room.max(1), "run {}: the machine has no room", world.number);
                     let result = world.outcome(node, attempt, 0);
                     seat.queue.insert((now + took, tick), Event::Ended { node, result });
@@ -444,6 +451,11 @@ fn hold(from: u64, to: u64) -> usize {
             let again = run(&world, &[], &short);
             runs += 1;
             assert_eq!((&landed, &failed), (&again.1, &again.3), "run {number}: history depends on the machine");
+            // Nor on what other runs have reserved of a budget.
+            let poor = Meddling { budgets: true, ..Meddling::default() };
+            let again = run(&world, &[], &poor);
+            runs += 1;
+            assert_eq!((&landed, &failed), (&again.1, &again.3), "run {number}: history depends on other runs");
         }
         // The runner dies at every point of the journal, and is started again.
         let mut dice = Dice(!number);
@@ -600,6 +612,37 @@ fn a_group_is_one_batch_with_a_rolling_pool_and_lands_in_index_order() {
     assert_eq!(tell(&mut state, 11, Event::Next), ["finish Done"]);
     assert!(tell(&mut state, 12, ended(3)).is_empty(), "what comes late changes nothing");
     assert_eq!((state.phase(3), state.kind(3), state.len(), state.is_empty()), (Phase::Done, Kind::Exec, 4, false));
+}
+
+#[test]
+fn what_no_budget_allows_waits_and_its_try_was_not_begun() {
+    let (mut state, _) = start(policy(3), vec![exec(0), exec(1)], &[&[0, 1]]);
+    assert!(tell(&mut state, 1, Event::Unfunded { node: 1, wait: false }).is_empty());
+    assert_eq!((state.running(), state.unfunded(), state.tries(1)), (1, 1, 0));
+    assert_eq!(tell(&mut state, 2, Event::Funds), ["start 1 #1 1000"], "asked for again");
+    assert!(tell(&mut state, 2, Event::Unfunded { node: 1, wait: false }).is_empty());
+    assert_eq!(tell(&mut state, 3, ended(0)), ["passed 0", "landing [0]", "land 0"], "what passed lands");
+    assert_eq!(tell(&mut state, 4, landed(0)), ["end 1 [0] [1]", "finish Halted(Budget)"]);
+}
+
+#[test]
+fn what_other_runs_have_reserved_is_waited_for() {
+    let (mut state, _) = start(policy(3), vec![exec(0), exec(1)], &[&[0, 1]]);
+    assert!(tell(&mut state, 1, Event::Unfunded { node: 1, wait: true }).is_empty());
+    assert_eq!(tell(&mut state, 2, ended(0)), ["passed 0"], "the batch lands as a whole");
+    assert_eq!(tell(&mut state, 3, Event::Funds), ["start 1 #1 1000"]);
+    assert_eq!(tell(&mut state, 4, ended(1)), ["passed 1", "landing [0, 1]", "land 0"]);
+}
+
+#[test]
+fn a_person_may_skip_what_no_budget_allows() {
+    let (mut state, _) = start(policy(3), vec![exec(0)], &[&[0]]);
+    assert!(tell(&mut state, 1, Event::Unfunded { node: 0, wait: true }).is_empty());
+    assert_eq!(tell(&mut state, 2, Event::Steer(Steer::Skip(0))), ["skip 0", "end 1 [] [0]", "next?"]);
+    let (mut state, _) = start(policy(3), vec![exec(0)], &[&[0]]);
+    assert_eq!(tell(&mut state, 1, Event::Steer(Steer::Skip(0))), ["stop 0"]);
+    let told = tell(&mut state, 1, Event::Unfunded { node: 0, wait: true });
+    assert_eq!(told, ["skip 0", "end 1 [] [0]", "next?"], "before it could be begun");
 }
 
 #[test]

@@ -113,11 +113,13 @@ fn figures_lines(tally: &Tally, figures: &Summary, paint: Paint) -> Vec<String> 
             tally.max_parallel,
         ),
     ];
-    if figures.cost.is_some() || figures.tokens.is_some() {
-        let cost = figures.cost.map(|cost| format!("{cost:.4}"));
-        let tokens = figures.tokens.map(|tokens| count(tokens as usize, "token", "tokens"));
-        let parts: Vec<String> = cost.into_iter().chain(tokens).collect();
-        lines.push(format!("{} {} as reported by the executors", paint.strong("    Cost"), parts.join(", ")));
+    if let Some(cost) = figures.used().show() {
+        let whose = match figures.cost_estimated {
+            None => "as the agents say",
+            Some(estimated) if Some(estimated) == figures.cost => "by list prices",
+            Some(_) => "partly by list prices",
+        };
+        lines.push(format!("{} {cost} ({whose})", paint.strong("    Cost")));
     }
     lines
 }

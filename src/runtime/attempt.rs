@@ -17,7 +17,8 @@ use super::quota::{self, Watch};
 use super::sandbox::Cell;
 use super::shell::Shell;
 use super::slots::{Claim, Workspace};
-use crate::agent::{self, Access, Adapter, Call, Decoder, Said, Session, Used};
+use super::spending::InUse;
+use crate::agent::{self, Access, Adapter, Call, Cumulative, Decoder, Said, Session, Used};
 use crate::document::quota::Quota;
 use crate::engine::Node;
 use crate::engine::gates::{End, Word};
@@ -45,6 +46,7 @@ pub(super) struct Attempt {
     pub(super) sandbox: Option<Cell>,
     pub(super) display: Option<mpsc::Sender<Line>>,
     pub(super) spawned: mpsc::UnboundedSender<Spawned>,
+    pub(super) in_use: mpsc::UnboundedSender<InUse>,
 }
 
 /// A process of a try runs.
@@ -126,12 +128,16 @@ struct Reading {
     session: Session,
     notes: mpsc::UnboundedSender<agent::Note>,
     display: Option<mpsc::Sender<Line>>,
+    in_use: mpsc::UnboundedSender<InUse>,
+    /// What the agent had used before it resumed its session, and which figures are those of the whole of it.
+    before: Option<(Used, Cumulative)>,
     node: Node,
 }
 
 impl Reading {
     fn line(&mut self, stream: Stream, line: &[u8]) {
-        let Self { decoder, session, notes, display, node } = self;
+        let Self { decoder, session, notes, display, node, in_use, before } = self;
+        let had = (session.tokens, session.cost);
         let mut say = |said: Said| {
             for text in display.iter().flat_map(|display| said.lines().into_iter().map(move |text| (display, text))) {
                 let (display, mut text) = text;
@@ -146,6 +152,11 @@ impl Reading {
         match stream {
             Stream::Stdout => decoder.stdout(line, &mut say),
             Stream::Stderr => decoder.stderr(line, &mut say),
+        }
+        // What it says with its last word is looked at when it has ended.
+        if (session.tokens, session.cost) != had && session.last.is_none() {
+            let (tokens, cost) = session.since(before.as_ref());
+            in_use.send(InUse { node: *node, model: session.model.clone(), tokens, cost }).ok();
         }
     }
 }
@@ -321,7 +332,10 @@ impl Attempt {
         let (notes, receiver) = mpsc::unbounded_channel();
         let display = spec.display.take().map(|(lines, _)| lines);
         let (decoder, session) = (agent.adapter.decoder(), Session::default());
-        let reading = Arc::new(Mutex::new(Reading { decoder, session, notes, display, node: self.node }));
+        let before = agent.resume.as_ref().map(|(_, used)| (*used, agent.adapter.cumulative()));
+        let (in_use, node) = (self.in_use.clone(), self.node);
+        let reading = Reading { decoder, session, notes, display, in_use, before, node };
+        let reading = Arc::new(Mutex::new(reading));
         let sink = |stream| -> LineSink {
             let reading = Arc::clone(&reading);
             Box::new(move |line| reading.lock().unwrap_or_else(PoisonError::into_inner).line(stream, line))
@@ -336,9 +350,7 @@ impl Attempt {
             session.take(said);
         });
         let mut session = std::mem::take(session);
-        if let Some((_, before)) = &agent.resume {
-            session.only_this(before, agent.adapter.cumulative());
-        }
+        (session.tokens, session.cost) = session.since(before.as_ref());
         let report = session.report();
         Worked { ran: vec![Ran { script: name, outcome }], report, session: Some(Box::new(session)) }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::agent::{self, Adapter};
+use crate::agent::{self, Adapter, choose};
 use crate::cli::settings::RunSettings;
 use crate::document::quota::Quota;
 use crate::document::{self, Document, Edit, Item, Role, Tick};
@@ -104,12 +104,14 @@ impl Board {
         if !matches!(kind(&self.doc.items[index], settings), Kind::Exec | Kind::Verify { executor: true }) {
             return Vec::new();
         }
-        let choices = choices(&self.doc.items[index], 1, settings);
-        if choices.is_empty() {
-            Vec::new()
-        } else {
-            vec![choices.iter().map(|it| self.account(it.adapter.name())).collect()]
-        }
+        // Rules may name others for later attempts.
+        let last = settings.preferences.rules.iter().filter_map(|rule| rule.attempt).max().unwrap_or(1).clamp(1, 100);
+        let of_attempt = |attempt| {
+            let choices = choices(&self.doc, &self.doc.items[index], attempt, settings);
+            choices.iter().map(|choice| choice.adapter.name()).collect::<Vec<_>>()
+        };
+        let named: Vec<_> = (1..=last).map(of_attempt).filter(|choices| !choices.is_empty()).collect();
+        named.into_iter().map(|choices| choices.into_iter().map(|name| self.account(name)).collect()).collect()
     }
 
     /// Labels of tasks.
@@ -352,14 +354,16 @@ pub(super) struct Choice {
 }
 
 /// The agents for an attempt of an item (1 for the first), in order of preference; none where a command is the executor.
-pub(super) fn choices(item: &Item, _attempt: u32, settings: &RunSettings) -> Vec<Choice> {
+pub(super) fn choices(doc: &Document, item: &Item, attempt: u32, settings: &RunSettings) -> Vec<Choice> {
     if settings.exec.is_some() {
         return Vec::new();
     }
-    let named = item.fields.agent.as_deref().and_then(agent::by_name);
-    let adapter = named.or_else(|| settings.agent.as_deref().and_then(agent::by_name));
-    let model = item.fields.model.clone().or_else(|| settings.model.clone());
-    adapter.map(|adapter| Choice { adapter, model }).into_iter().collect()
+    let found = choose::choose(doc, item, attempt, &settings.preferences, |name| agent::by_name(name).is_some());
+    let known = found.into_iter().filter_map(|choice| {
+        let name = choice.agent.as_deref().or(settings.agent.as_deref())?;
+        Some(Choice { adapter: agent::by_name(name)?, model: choice.model })
+    });
+    known.collect()
 }
 
 /// What an item may use up: as it says, or as the settings say for all.

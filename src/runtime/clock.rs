@@ -67,6 +67,12 @@ pub fn in_a_while(wait: Duration) -> String {
     wall().checked_add(wait).map_or_else(|_| timestamp(), rfc3339)
 }
 
+/// Today, as this machine's clock shows it.
+#[must_use]
+pub fn today() -> jiff::civil::Date {
+    wall_zoned().date()
+}
+
 /// A new run id: a UUID v7, so that ids sort by the time their run began.
 #[must_use]
 pub fn run_id() -> String {

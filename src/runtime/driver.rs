@@ -32,12 +32,14 @@ use super::shared::SharedTree;
 use super::shell::Shell;
 use super::signals::{Asked, Signal, Signals};
 use super::slots::{Claim, Slots, Workspace};
+use super::spending::{InUse, Spending};
 use super::tree;
 use crate::agent::{Adapter, Limit, Session, Used};
 use crate::cli::exit;
 use crate::cli::settings::RunSettings;
 use crate::document::quota::Quota;
 use crate::document::{self, Document, FileEntry, Severity};
+use crate::engine::budget::{Money, Scope, Spend, Total};
 use crate::engine::gates::{self, End, Gate, Head, Seen, Verdict};
 use crate::engine::output::Report;
 use crate::engine::{
@@ -98,6 +100,8 @@ pub(super) struct Life {
     pub(super) told: bool,
     /// The agent of its newest try, and the session to go on with.
     pub(super) agent: Option<Box<Chosen>>,
+    /// Its agent was ended for it used more than the task may: how much.
+    pub(super) over_budget: Option<String>,
 }
 
 /// The agent of a try.
@@ -213,6 +217,8 @@ pub(super) struct Parts {
     pub(super) lives: Vec<Life>,
     pub(super) reporters: Reporters,
     pub(super) started: Instant,
+    /// What the agents of the run that this one goes on with had used.
+    pub(super) used_before: Spend,
 }
 
 impl Parts {
@@ -265,11 +271,17 @@ pub(super) struct Driver {
     pub(super) to_tell: Vec<Node>,
     /// What closed accounts last.
     limits: HashMap<Account, Limit>,
+    /// What agents use, and may.
+    pub(super) spending: Spending,
+    in_use: (mpsc::UnboundedSender<InUse>, mpsc::UnboundedReceiver<InUse>),
+    /// That tasks wait for a budget was told.
+    held_by_budget: bool,
 }
 
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
         let started = parts.started;
+        let spending = Spending::new(&parts.settings, &parts.run, parts.used_before);
         let disks = vec![parts.root.clone(), parts.paths.folder().to_owned()];
         let settings = &parts.settings;
         let quotas = parts.board.doc.items.iter().filter(|item| !item.checked).map(|item| board::quota(item, settings));
@@ -303,6 +315,9 @@ impl Driver {
             step_number: 0,
             to_tell: Vec::new(),
             limits: HashMap::new(),
+            spending,
+            in_use: mpsc::unbounded_channel(),
+            held_by_budget: false,
         }
     }
 
@@ -338,6 +353,7 @@ impl Driver {
                     }
                 },
                 Some(spawned) = self.spawned.1.recv() => self.spawned(&spawned),
+                Some(in_use) = self.in_use.1.recv() => self.in_use(&in_use),
                 Some(done) = self.workers.join_next() => {
                     // What it said last comes before its end.
                     while let Ok(line) = self.lines.1.try_recv() {
@@ -356,6 +372,9 @@ impl Driver {
                     self.told.push_back(Told::Halt(Halt::RunTimeout));
                 }
                 _ = looks.tick() => {
+                    if self.parts.engine.may_be_funded() {
+                    self.told.push_back(Told::Funds);
+                }
                     while let Some(request) = mailbox.take() {
                         self.steer(request);
                     }
@@ -383,9 +402,13 @@ impl Driver {
 
     /// Tells the engine what happened and carries out what it asks for, until nothing is left to tell.
     fn turn(&mut self) {
+        let started = self.summary.workers_started;
         while let Some(told) = self.told.pop_front() {
             self.make_room();
             self.step(told);
+        }
+        if self.summary.workers_started > started {
+            self.summary.most_at_once = self.summary.most_at_once.max(self.parts.engine.running());
         }
         if let Err(error) = self.parts.journal.flush() {
             self.give_up(error.into());
@@ -393,6 +416,7 @@ impl Driver {
         if let Some(hold) = self.admission.report(self.parts.engine.held()) {
             self.emit(hold).ok();
         }
+        self.say_what_budgets_hold();
         // In graph mode no step ends before everything does: each is told as it lands or fails.
         for node in std::mem::take(&mut self.to_tell) {
             if let Err(fatal) = self.signal(node) {
@@ -671,6 +695,7 @@ impl Driver {
     fn stage_begins(&mut self, number: usize, nodes: &[Node]) -> Result<(), Fatal> {
         self.at = None;
         self.step_number = number;
+        self.spending.step = Total::default();
         self.step_started = clock::now();
         if number == 0 {
             return Ok(());
@@ -702,7 +727,7 @@ impl Driver {
                 completed: self.parts.board.labels(landed),
                 failed: self.parts.board.labels(failed),
                 duration_seconds: (clock::now() - self.step_started).as_secs_f64(),
-                cost: None,
+                cost: self.spending.step.money.map(Money::usd),
             };
             self.emit(event)?;
         }
@@ -875,6 +900,7 @@ impl Driver {
             sandbox,
             display: Some(self.lines.0.clone()),
             spawned: self.spawned.0.clone(),
+            in_use: self.in_use.0.clone(),
         }
     }
 
@@ -885,6 +911,7 @@ impl Driver {
         life.attempt = attempt;
         life.brake = Brake::new();
         life.verified = false;
+        life.over_budget = None;
         let task = self.task(node);
         let title = &self.parts.board.entries[node].title;
         let log = SpecPaths::log_name(&self.parts.run, task.index, title, attempt);
@@ -899,6 +926,13 @@ impl Driver {
     }
 
     fn start(&mut self, node: Node, number: u32, chosen: (u32, usize), timeout: Millis) -> Result<(), Fatal> {
+        let shell = self.parts.engine.kind(node) == Kind::Run;
+        let agent = if shell { None } else { self.agent(node, chosen) };
+        if let Some(agent) = &agent
+            && !self.fund(node, agent)?
+        {
+            return Ok(());
+        }
         let job = self.job(node);
         let claim = self.claim(node, &job)?;
         let attempt = self.attempt(node, number, timeout, &job, claim.as_ref());
@@ -907,8 +941,6 @@ impl Driver {
             let declared = job.files.iter().map(|file| Declared::new(&file.path, file.glob)).collect();
             tree.start(node, &key, declared)?;
         }
-        let shell = self.parts.engine.kind(node) == Kind::Run;
-        let agent = if shell { None } else { self.agent(node, chosen) };
         let name = agent.as_ref().map_or("exec", |agent| agent.adapter.name());
         self.task_start(node, number, if shell { "shell" } else { name })?;
         self.tell_slot(node, claim.as_ref())?;
@@ -918,7 +950,6 @@ impl Driver {
         self.parts.lives[node].started = Some(clock::now());
         self.admission.started();
         self.summary.workers_started += 1;
-        self.summary.most_at_once = self.summary.most_at_once.max(self.parts.engine.running());
         if shell {
             self.workers.spawn(async move {
                 let work = |attempt: Attempt, brake| async move {
@@ -947,7 +978,8 @@ impl Driver {
     /// The agent for a try of a task; none where a command is the executor.
     fn agent(&mut self, node: Node, (round, choice): (u32, usize)) -> Option<Agent> {
         let settings = &self.parts.settings;
-        let choice = board::choices(self.parts.board.item(node), round, settings).into_iter().nth(choice)?;
+        let board = &self.parts.board;
+        let choice = board::choices(&board.doc, board.item(node), round, settings).into_iter().nth(choice)?;
         let board::Choice { adapter, model } = choice;
         let life = &mut self.parts.lives[node];
         let before = life.agent.take().filter(|it| it.adapter.name() == adapter.name() && it.model == model);
@@ -965,6 +997,54 @@ impl Driver {
             args: Vec::new(),
             git: self.parts.tree.is_some(),
         })
+    }
+
+    /// Reserves what a try is expected to use; false where no budget allows it, so that it is not begun.
+    fn fund(&mut self, node: Node, agent: &Agent) -> Result<bool, Fatal> {
+        let class = format!("{} {}", agent.adapter.name(), agent.model.as_deref().unwrap_or_default());
+        let reserved = self.spending.reserve(node, &class);
+        self.say_warnings_of_spending();
+        let refused = match reserved {
+            Ok(Ok(())) => return Ok(true),
+            Ok(Err(refused)) => refused,
+            Err(why) => {
+                let message = format!("the budget of the day cannot be held: {why}");
+                return Err(Fatal { message, halt: Halt::Fatal });
+            }
+        };
+        self.told.push_back(if refused.scope == Scope::Task {
+            Told::Ended { node, result: Err(Failure::new(Code::QuotaCost, refused.to_string())) }
+        } else {
+            Told::Unfunded { node, wait: refused.wait }
+        });
+        Ok(false)
+    }
+
+    /// Says when tasks begin to wait for a budget, and when they do no more.
+    fn say_what_budgets_hold(&mut self) {
+        let tasks = self.parts.engine.unfunded();
+        if (tasks > 0) != self.held_by_budget && self.parts.engine.halt().is_none() {
+            self.held_by_budget = tasks > 0;
+            let reason = self.spending.refused.map(|refused| refused.to_string()).unwrap_or_default();
+            self.emit(Event::Hold { held: tasks > 0, what: "budget".to_owned(), reason, tasks }).ok();
+        }
+    }
+
+    fn say_warnings_of_spending(&mut self) {
+        for warning in self.spending.warnings() {
+            self.notice("warning", "spending", &warning);
+        }
+    }
+
+    /// An agent that runs has used so much: it is ended where that is more than its task may.
+    fn in_use(&mut self, in_use: &InUse) {
+        if let Some(over) = self.spending.used(in_use) {
+            let life = &mut self.parts.lives[in_use.node];
+            if life.over_budget.is_none() {
+                life.over_budget = Some(over.to_string());
+                life.brake.pull(Stop::Cancel);
+            }
+        }
     }
 
     /// A process of a try runs: noted, so that a run after this one can tell what is left.
@@ -1257,7 +1337,14 @@ impl Driver {
             if let (Some(limit), Some(adapter), Some(_)) = (&session.limit, chosen, limited) {
                 self.limited(adapter, limit);
             }
-            events.push(self.agent_ended(node, *session, seconds, &result));
+            events.extend(self.agent_ended(node, *session, seconds, &result));
+            self.say_warnings_of_spending();
+        } else {
+            self.spending.release(node);
+        }
+        if self.parts.engine.unfunded() > 0 {
+            // What was reserved for it is free, before what waited for that is given up.
+            self.told.push_back(Told::Funds);
         }
         let shell = self.parts.engine.kind(node) == Kind::Run;
         for gate in gates {
@@ -1318,8 +1405,9 @@ impl Driver {
     }
 
     /// What the agent of a try was and used; its session is kept for the next try.
-    fn agent_ended(&mut self, node: Node, session: Session, seconds: f64, result: &Result<(), Failure>) -> Event {
+    fn agent_ended(&mut self, node: Node, session: Session, seconds: f64, result: &Result<(), Failure>) -> Vec<Event> {
         let task = self.task(node);
+        let (cost, soft) = self.spending.settle(node, &session);
         let life = &mut self.parts.lives[node];
         let mut agent = String::new();
         if let Some(chosen) = &mut life.agent {
@@ -1329,7 +1417,7 @@ impl Driver {
             used.cost += session.cost.unwrap_or_default();
             chosen.session = session.id.clone().map(|id| (id, used));
         }
-        Event::TaskAgent {
+        let ended = Event::TaskAgent {
             task,
             attempt: life.attempt,
             agent,
@@ -1337,11 +1425,18 @@ impl Driver {
             session: session.id,
             messages: session.messages,
             tool_calls: session.tool_calls,
-            tokens: session.tokens,
-            cost: session.cost,
+            tokens: cost.tokens,
+            cost: cost.money.map(Money::usd),
+            estimated: cost.prices_of,
             seconds,
             outcome: result.as_ref().map_or_else(|failure| failure.code.name(), |()| "done").to_owned(),
-        }
+        };
+        let soft = soft.into_iter().map(|reached| Event::Notice {
+            level: "warning".to_owned(),
+            code: "budget".to_owned(),
+            message: reached.to_string(),
+        });
+        std::iter::once(ended).chain(soft).collect()
     }
 
     fn judge(
@@ -1384,7 +1479,10 @@ impl Driver {
         let refused = |why: Refusal| taken.refused.iter().filter(move |refused| refused.why == why);
         let too_many = refused(Refusal::TooMany).count();
         let secrets: Vec<String> = refused(Refusal::Secret).map(|refused| refused.path.to_string()).collect();
-        let end = last.end(self.limits(node));
+        let end = match (last.end(self.limits(node)), &life.over_budget) {
+            (End::Cancelled, Some(over)) => End::OverQuota(Code::QuotaCost, over.clone()),
+            (end, _) => end,
+        };
         let adapter = life.agent.as_ref().map(|chosen| chosen.adapter);
         let word = session.zip(adapter).and_then(|(session, adapter)| last_word(&end, session, adapter));
         let tail = match session {
@@ -1503,6 +1601,7 @@ impl Driver {
     }
 
     fn beat(&mut self) {
+        self.spending.beat();
         for at in 0..self.parts.locks.len() {
             if let Err(error) = self.parts.locks[at].heartbeat(Timestamp::now()) {
                 self.notice("warning", "heartbeat", &error.to_string());
@@ -1657,6 +1756,9 @@ impl Driver {
         let open = [Phase::Waiting, Phase::Ready, Phase::Backoff, Phase::Running, Phase::Ended, Phase::Verifying];
         summary.pending = labels(&open);
         summary.pending.extend(labels(&[Phase::Passed, Phase::Landing]));
+        let used = self.spending.run;
+        (summary.cost, summary.tokens) = (used.money.map(Money::usd), used.tokens);
+        summary.cost_estimated = used.estimated.map(Money::usd);
         summary.wall_seconds = (clock::now() - self.parts.started).as_secs_f64();
         summary.speedup = if summary.wall_seconds > 0.0 { summary.work_seconds / summary.wall_seconds } else { 0.0 };
         let bound = plan::bound(&self.parts.board.plan, |index| {
@@ -1680,6 +1782,13 @@ impl Driver {
             && let Err(error) = committer.close()
         {
             self.notice("warning", "hooks-tree", &error.to_string());
+        }
+        if let (Some(Finish::Halted(Halt::Budget)), Some(refused)) = (&self.finish, self.spending.refused) {
+            let next = match refused.scope {
+                Scope::Day => "tomorrow, or with more for budget.day in spec.toml,",
+                _ => "with more for --max-cost or --max-tokens (budget.run in spec.toml)",
+            };
+            self.notice("warning", "budget", &format!("{refused}; {next} `spec run` goes on"));
         }
         if let Some(Finish::Deadlock(waiting)) = &self.finish {
             let board = &self.parts.board;
@@ -1727,7 +1836,7 @@ impl Driver {
             Some(Finish::Halted(Halt::Interrupt)) => (exit::INTERRUPTED, "interrupted"),
             Some(Finish::Halted(Halt::Fatal)) => (exit::USAGE, "stopped"),
             Some(Finish::Halted(Halt::Conflict)) => (exit::CONFLICT, "conflict"),
-            Some(Finish::Halted(Halt::RunTimeout)) => (exit::STOPPED, "stopped"),
+            Some(Finish::Halted(Halt::RunTimeout | Halt::Budget)) => (exit::STOPPED, "stopped"),
             Some(Finish::Deadlock(_)) => (exit::FAILED, "failed"),
             _ if bad => (exit::FAILED, "failed"),
             _ => (exit::DONE, "done"),

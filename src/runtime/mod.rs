@@ -18,6 +18,7 @@ mod shared;
 pub mod shell;
 pub mod signals;
 mod slots;
+mod spending;
 pub mod tree;
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use super::slots::Slots;
 use super::tree;
 use crate::cli::settings::{Isolation, RunSettings};
 use crate::document::{self, Diagnostic, Document, Severity};
+use crate::engine::budget::Spend;
 use crate::engine::{Code, Failure, Policy, RunState, Seed, Steer};
 use crate::git::{self, Blob, Change, Committer, Declared, Oid, Refused, Repo, RepoPath, SpecFiles, Work};
 use crate::plan::{self, Mode};
@@ -400,6 +401,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         lives,
         reporters,
         started,
+        used_before: if resumes.is_some() { before.used } else { Spend::default() },
     };
     let mut driver = Driver::new(parts);
     driver.begin(resumes, baseline, leftovers, steers)?;

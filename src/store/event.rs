@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Tokens;
+use crate::engine::budget::{Money, Total};
 
 /// The schema name of [`Envelope`].
 pub const SCHEMA: &str = "spec.event/1";
@@ -103,12 +104,23 @@ pub struct Summary {
     pub speedup: f64,
     /// What the wall time could not have gone below: max(critical path, work / limit), from measured times, in seconds.
     pub bound_seconds: f64,
-    /// Money, where an executor reports it.
+    /// Money in US dollars, where executors report it or their tokens have a price.
     pub cost: Option<f64>,
+    /// The part of it that is by a list of prices.
+    pub cost_estimated: Option<f64>,
     /// Tokens, where an executor reports them.
     pub tokens: Option<u64>,
     /// Paths that changed and belong to no task: left in the tree, not committed.
     pub unattributed: Vec<String>,
+}
+
+impl Summary {
+    /// What agents used.
+    #[must_use]
+    pub fn used(&self) -> Total {
+        let money = |usd: Option<f64>| usd.map(Money::from_usd);
+        Total { money: money(self.cost), estimated: money(self.cost_estimated), tokens: self.tokens }
+    }
 }
 
 /// What happened.
@@ -267,6 +279,8 @@ pub enum Event {
         tokens: Option<Tokens>,
         /// Money of this try, in US dollars.
         cost: Option<f64>,
+        /// Where the agent named none: the day of the prices by which it is estimated, or `spec.toml`.
+        estimated: Option<String>,
         /// How long it ran, in seconds.
         seconds: f64,
         /// `done`, or the code of the gate that it did not pass.
@@ -462,7 +476,7 @@ pub enum Event {
         failed: Vec<String>,
         /// Seconds.
         duration_seconds: f64,
-        /// Money, where an executor reports it.
+        /// Money in US dollars that its tries cost, where executors report it or their tokens have a price.
         cost: Option<f64>,
     },
     /// A line of the signal protocol, with its details.
@@ -494,7 +508,7 @@ pub enum Event {
     Hold {
         /// True: they wait.
         held: bool,
-        /// `memory`, `cpu`, `io`, `load`, `files` or `disk`; empty where nothing is held any more.
+        /// `memory`, `cpu`, `io`, `load`, `files`, `disk` or `budget`; empty where the machine holds nothing any more.
         what: String,
         /// The number that was found, and what it would have to be.
         reason: String,

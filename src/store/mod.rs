@@ -10,6 +10,7 @@ pub mod lock;
 pub mod paths;
 pub mod progress;
 pub mod recovery;
+pub mod spending;
 pub mod state;
 pub mod time;
 

@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::engine::budget::{Money, Spend};
+
 use super::event::{Envelope, Event, TaskRef, TreeEntry};
 use super::fs::PathError;
 use super::history;
@@ -30,6 +32,8 @@ pub struct Recovered {
     pub left: BTreeMap<String, TreeEntry>,
     /// What a person had changed in the tree when the last run began, by path.
     pub baseline: BTreeMap<String, TreeEntry>,
+    /// What agents used since the last run that ended in order.
+    pub used: Spend,
     /// Until when accounts take no more (RFC 3339), by name.
     pub closed: BTreeMap<String, String>,
 }
@@ -290,6 +294,10 @@ impl Recovered {
     /// Takes the next record.
     pub fn apply(&mut self, envelope: &Envelope) {
         match &envelope.event {
+            Event::TaskAgent { tokens, cost, .. } => {
+                let money = cost.map(Money::from_usd).unwrap_or_default();
+                self.used += Spend { money, tokens: tokens.map_or(0, |tokens| tokens.total()) };
+            }
             Event::AccountLimited { account, until, .. } => {
                 self.closed.insert(account.clone(), until.clone());
             }
@@ -422,7 +430,6 @@ impl Recovered {
             | Event::BatchStart { .. }
             | Event::TaskPhase { .. }
             | Event::TaskOutput { .. }
-            | Event::TaskAgent { .. }
             | Event::TaskGate { .. }
             | Event::TaskVerify { .. }
             | Event::ParentComplete { .. }
@@ -438,6 +445,7 @@ impl Recovered {
     /// After a run that ended in order only what passed and did not land (a conflict ended it) goes on, and what it left
     /// in the tree.
     fn begin_anew(&mut self) {
+        self.used = Spend::default();
         self.baseline.clear();
         for (key, record) in std::mem::take(&mut self.tasks) {
             if matches!(record.phase, Phase::Passed | Phase::Landing) {

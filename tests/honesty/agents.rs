@@ -2,6 +2,7 @@
 //! stream; the real programs have tests of their own.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use crate::env::Output;
 use crate::world::{World, signal_of};
@@ -23,6 +24,11 @@ eval "$(printf '%s\n' "$prompt" | sed -n 's/^ *- \*\*Do\*\*: //p')"
 
 /// Runs the list with the agent, once for each task unless the arguments say else.
 fn run(world: &World, args: &[&str]) -> Output {
+    world.env.output(&mut command(world, args))
+}
+
+/// The command of that.
+pub(crate) fn command(world: &World, args: &[&str]) -> Command {
     let program = world.env.path("../home/bin/claude");
     world.env.write("../home/bin/claude", CLAUDE);
     let mut permissions = std::fs::metadata(&program).expect("there").permissions();
@@ -33,7 +39,8 @@ fn run(world: &World, args: &[&str]) -> Output {
     if !args.contains(&"--max-attempts") {
         command.args(["--max-attempts", "1"]);
     }
-    world.env.output(command.env("PATH", path).args(args))
+    command.env("PATH", path).args(args);
+    command
 }
 
 /// One task that does this.

@@ -9,6 +9,7 @@ mod world;
 mod acceptance;
 mod agents;
 mod corpus;
+mod cost;
 mod coverage;
 mod epics;
 mod gates;
