@@ -8,7 +8,7 @@ use super::{Access, Adapter, Call, Cumulative, Decoder, Prompt, Start, acp, by_n
 /// What `[agents.NAME]` says. Of an agent that is known by name it changes what is there, of any other it is all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Configured {
-    /// The program: a name on PATH, or a path.
+    /// The program: a name on PATH, or a path (in `spec.toml` from the folder of that file).
     pub program: Option<String>,
     /// Arguments: behind those of a known agent, all of them for another.
     pub args: Vec<String>,

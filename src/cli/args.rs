@@ -92,6 +92,9 @@ pub enum Command {
     /// Put what agents need to carry out lists from inside where they look for it
     #[command(after_long_help = PLUGIN_EXAMPLES)]
     Plugin(PluginArgs),
+    /// List the agents that can carry out tasks, and how each is started
+    #[command(after_long_help = AGENTS_EXAMPLES)]
+    Agents(AgentsArgs),
     /// Print a completion script for a shell
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
@@ -157,6 +160,10 @@ const GC_EXAMPLES: &str = "Examples:
   spec gc --dry-run                     what would be removed, and what has work in it
   spec gc --save                        keep such work under refs/spec/salvage/, then remove
   spec gc --refs --older-than 30d       also drop refs of runs and of rescued work";
+
+const AGENTS_EXAMPLES: &str = "Examples:
+  spec agents                           what is installed, its version, whether it can be signed in
+  spec agents --format json | jq -r '.agents[] | select(.program) | .name'";
 
 const COMPLETIONS_EXAMPLES: &str = "Examples:
   spec completions bash > ~/.local/share/bash-completion/completions/spec
@@ -528,6 +535,14 @@ pub struct LogArgs {
 pub struct HistoryArgs {
     /// Task list, folder or name of a spec
     pub file: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `spec agents`.
+#[derive(Debug, Args)]
+pub struct AgentsArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

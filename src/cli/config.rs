@@ -45,7 +45,15 @@ pub(super) fn apply(settings: &mut RunSettings, file: &Path) -> Result<Vec<Strin
         .map_err(|error| Error::usage(format_args!("cannot read {}: {error}", file.display())))?;
     let here = std::env::current_dir().ok();
     let shown = here.and_then(|here| file.strip_prefix(here).ok()).unwrap_or(file);
-    apply_text(settings, &text, &shown.display().to_string())
+    let warnings = apply_text(settings, &text, &shown.display().to_string())?;
+    // A path of a program is meant from where it stands, wherever tasks then work.
+    for program in settings.agents.values_mut().filter_map(|agent| agent.program.as_mut()) {
+        let beside = file.parent().filter(|_| program.contains('/')).map(|folder| folder.join(&*program));
+        if let Some(full) = beside.and_then(|path| std::path::absolute(path).ok()) {
+            *program = full.to_string_lossy().into_owned();
+        }
+    }
+    Ok(warnings)
 }
 
 fn apply_text(settings: &mut RunSettings, text: &str, name: &str) -> Result<Vec<String>, Error> {

@@ -465,6 +465,11 @@ impl RunSettings {
         self.exec.is_some() || self.agent.is_some()
     }
 
+    /// The settings of this folder, for what has no list, and warnings about the `spec.toml`.
+    pub fn here() -> Result<(Self, Vec<String>), Error> {
+        Self::below(Path::new(config::NAME))
+    }
+
     /// What to plan, by these settings.
     #[must_use]
     pub fn plan_options(&self) -> plan::Options {

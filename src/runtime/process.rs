@@ -429,13 +429,13 @@ fn find(program: &OsStr, path: &OsStr) -> Option<PathBuf> {
         .find(|file| is_executable(file))
 }
 
-/// Whether a program of that name (or path) could be started.
+/// The file that is started by that name (or path), if it can be.
 #[must_use]
-pub fn on_path(program: &str) -> bool {
+pub fn on_path(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
-        return is_executable(Path::new(program));
+        return is_executable(Path::new(program)).then(|| program.into());
     }
-    std::env::var_os("PATH").is_some_and(|path| find(OsStr::new(program), &path).is_some())
+    find(OsStr::new(program), &std::env::var_os("PATH")?)
 }
 
 /// Whether a file may be run as a program.

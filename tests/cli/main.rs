@@ -3,6 +3,7 @@
 
 mod env;
 
+mod agents;
 mod demo;
 mod docs;
 mod frame;

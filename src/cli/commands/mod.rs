@@ -1,5 +1,6 @@
 //! One file a command: `run(args)` does it and gives the exit code.
 
+pub mod agents;
 pub mod check;
 pub mod completions;
 pub mod fmt;
@@ -45,6 +46,7 @@ pub fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Undo(args) => undo::run(args),
         Command::Gc(args) => gc::run(args),
         Command::Plugin(args) => plugin::run(args),
+        Command::Agents(args) => agents::run(args),
         Command::Completions(args) => completions::run(args),
     }
 }

@@ -99,7 +99,7 @@ fn chosen(named: &[Target], record: &Record, remove: bool) -> Result<Vec<Target>
     let all = [Target::Claude, Target::Codex, Target::Gemini, Target::Opencode, Target::Skill, Target::AgentsMd];
     let chosen: Vec<Target> = match named {
         [] if remove => all.into_iter().filter(|target| record.targets.contains_key(target.name())).collect(),
-        [] => all.into_iter().filter(|target| target.program().is_some_and(process::on_path)).collect(),
+        [] => all.into_iter().filter(|target| target.program().and_then(process::on_path).is_some()).collect(),
         named => named.iter().copied().collect::<BTreeSet<_>>().into_iter().collect(),
     };
     if chosen.is_empty() && !remove {

@@ -217,13 +217,15 @@ fn refuse_unrunnable(
 
 /// The first agent that is installed, where none was named.
 fn find_agent() -> Option<String> {
-    let found = agent::ALL.iter().find(|adapter| adapter.programs().iter().any(|program| process::on_path(program)))?;
+    let found = agent::ALL
+        .iter()
+        .find(|adapter| adapter.programs().iter().any(|program| process::on_path(program).is_some()))?;
     warn(&format!("no executor was named: {} is installed and is used (--agent {})", found.title(), found.name()));
     Some(found.name().to_owned())
 }
 
 fn refuse_missing_agent(adapter: &dyn agent::Adapter) -> Result<(), Error> {
-    if adapter.programs().iter().any(|program| process::on_path(program)) {
+    if adapter.programs().iter().any(|program| process::on_path(program).is_some()) {
         return Ok(());
     }
     let (title, program) = (adapter.title(), adapter.programs().join(" or "));
