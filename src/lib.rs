@@ -5,6 +5,7 @@
 //! * [`document`]: bytes of a task list -> items with byte spans, fields and diagnostics; smallest edits. Pure.
 //! * [`plan`]: document -> steps, groups, edges and their reasons, bounds. Pure.
 //! * [`engine`]: the scheduler, `step(&mut RunState, Event) -> Vec<Effect>`; retry policy; verdicts. Pure.
+//! * [`prompt`]: templates, pages and facts -> the words of a try, within a budget. Pure.
 //! * [`runtime`]: the driver, a `tokio` loop that carries out effects and feeds events back; processes, control.
 //! * [`git`]: the git command line behind typed functions: snapshots of a tree, attribution, commits.
 //! * [`store`]: everything on disk beside the list: paths, atomic writes, lock, journal, state file, progress.
@@ -21,6 +22,7 @@ pub mod engine;
 pub mod git;
 pub mod plan;
 pub mod plugin;
+pub mod prompt;
 pub mod report;
 pub mod runtime;
 pub mod store;

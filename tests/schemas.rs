@@ -8,7 +8,9 @@ use std::path::Path;
 use schemars::{JsonSchema, schema_for};
 use serde_json::{Value, json};
 use spec::cli::commands::check::Check;
+use spec::cli::commands::learnings::LearningsJson;
 use spec::cli::commands::plan::PlanJson;
+use spec::cli::commands::prompt::PromptJson;
 use spec::cli::commands::status::Status;
 use spec::cli::commands::tasks::TaskList;
 use spec::store::event::Envelope;
@@ -33,6 +35,8 @@ fn schemas_are_those_of_the_types() {
     check::<TaskList>("tasks.json");
     check::<Check>("check.json");
     check::<Status>("status.json");
+    check::<PromptJson>("prompt.json");
+    check::<LearningsJson>("learnings.json");
 }
 
 fn validator<T: JsonSchema>() -> jsonschema::Validator {

@@ -76,6 +76,12 @@ pub enum Command {
     Skip(TaskArgs),
     /// Show what the executor of a task printed
     Log(LogArgs),
+    /// Print what the executor of a task would be told
+    #[command(after_long_help = PROMPT_EXAMPLES)]
+    Prompt(PromptArgs),
+    /// Search what earlier work in this repository learned
+    #[command(after_long_help = LEARNINGS_EXAMPLES)]
+    Learnings(LearningsArgs),
     /// List earlier runs
     History(HistoryArgs),
     /// Show one earlier run
@@ -144,6 +150,17 @@ const RUN_EXAMPLES: &str = "Examples:
   spec run tasks.md --dry-run           say what would run, change nothing
   spec run specs/a specs/b              two specs at once, each in a tree of its own
   spec run specs/_epics/shop            the specs of an epic, in the order of their dependencies";
+
+const PROMPT_EXAMPLES: &str = "Examples:
+  spec prompt 1.2                       the prompt of task 1.2; its size by part on standard error
+  spec prompt 1.2 rate-limit --attempt 2
+                                        with why its first try failed
+  spec prompt 1.2 --format json | jq .parts";
+
+const LEARNINGS_EXAMPLES: &str = "Examples:
+  spec learnings                        everything that is known
+  spec learnings sqlite locks           what has one of these words, most to the point first
+  spec learnings src/csv.rs             what is about that file";
 
 const RESCUE_EXAMPLES: &str = "Examples:
   spec rescue                           what is kept, and why
@@ -528,6 +545,35 @@ pub struct LogArgs {
     /// Print what an agent printed as it is, not what it says
     #[arg(long)]
     pub raw: bool,
+}
+
+/// Arguments of `spec prompt`.
+#[derive(Debug, Args)]
+pub struct PromptArgs {
+    /// The task: its id, `ID@LINE` where that is not unique, `:INDEX` where there is none
+    #[arg(value_name = "ID")]
+    pub task: String,
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// Which try; later ones are told why the one before failed [default: the next]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempt: Option<u32>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `spec learnings`.
+#[derive(Debug, Args)]
+pub struct LearningsArgs {
+    /// Words and files to look for; without any, everything
+    pub query: Vec<String>,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value = "20", value_parser = at_least_one)]
+    pub limit: usize,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// Arguments of `spec history`.

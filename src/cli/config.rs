@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Error;
 use super::settings::{KEYS, Raw, RunSettings};
+use crate::prompt::{TEMPLATE_NAMES, Templates};
 
 /// The name of the file.
 pub const NAME: &str = "spec.toml";
@@ -27,6 +28,48 @@ pub fn find(list: &Path) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// Where a project's own templates of prompts are looked for, where it names no other folder.
+const PROMPTS: &str = ".spec-prompts";
+
+/// The templates of prompts: the project's own where it has them, else the built-in ones. `dir` is the folder that the
+/// project names, relative to the root of the repository. Adds warnings about files there that mean nothing.
+pub(super) fn templates(dir: Option<&str>, list: &Path, warnings: &mut Vec<String>) -> Result<Templates, Error> {
+    let full = std::path::absolute(list).map_err(Error::usage)?;
+    let folder = root(full.parent().unwrap_or(&full)).join(dir.unwrap_or(PROMPTS));
+    let shown = |path: &Path| shown(path).display().to_string();
+    let cannot =
+        |path: &Path, error: &std::io::Error| Error::usage(format_args!("cannot read {}: {error}", shown(path)));
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && dir.is_none() => return Ok(Templates::default()),
+        Err(error) => {
+            return Err(cannot(&folder, &error).hint("prompt.dir names a folder below the root of the repository"));
+        }
+    };
+    let mut own = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|error| cannot(&folder, &error))?.file_name().to_string_lossy().into_owned();
+        let path = folder.join(&name);
+        if TEMPLATE_NAMES.contains(&name.as_str()) {
+            let text = std::fs::read_to_string(&path).map_err(|error| cannot(&path, &error))?;
+            own.push((name, shown(&path), text));
+        } else if Path::new(&name).extension().is_some_and(|extension| extension == "md") {
+            let names = TEMPLATE_NAMES.join(", ");
+            warnings.push(format!("{}: is none of {names} and is ignored", shown(&path)));
+        }
+    }
+    warnings.sort();
+    let of_name =
+        |name: &str| own.iter().find(|(own, ..)| own == name).map(|(_, path, text)| (path.clone(), text.clone()));
+    Templates::read(of_name).map_err(Error::usage)
+}
+
+/// A path as it is seen from here.
+fn shown(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().ok();
+    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_path_buf()
+}
+
 /// The root of the repository around a folder; without one the current folder if that is above it, else itself.
 #[must_use]
 pub fn root(folder: &Path) -> PathBuf {
@@ -43,9 +86,7 @@ pub fn root(folder: &Path) -> PathBuf {
 pub(super) fn apply(settings: &mut RunSettings, file: &Path) -> Result<Vec<String>, Error> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Error::usage(format_args!("cannot read {}: {error}", file.display())))?;
-    let here = std::env::current_dir().ok();
-    let shown = here.and_then(|here| file.strip_prefix(here).ok()).unwrap_or(file);
-    let warnings = apply_text(settings, &text, &shown.display().to_string())?;
+    let warnings = apply_text(settings, &text, &shown(file).display().to_string())?;
     // A path of a program is meant from where it stands, wherever tasks then work.
     for program in settings.agents.values_mut().filter_map(|agent| agent.program.as_mut()) {
         let beside = file.parent().filter(|_| program.contains('/')).map(|folder| folder.join(&*program));

@@ -17,6 +17,7 @@ use crate::document::{duration, size};
 use crate::engine::budget::{self, Amount, Bounds};
 use crate::engine::gates;
 use crate::plan;
+use crate::prompt::Templates;
 use crate::runtime::admission::Thresholds;
 
 /// How order is derived, as typed.
@@ -243,6 +244,16 @@ pub struct RunSettings {
     pub admission: Thresholds,
     /// What is said of agents, by their names.
     pub agents: BTreeMap<String, agent::Configured>,
+    /// The folder of the project's own templates of prompts, relative to the root of the repository.
+    pub prompt_dir: Option<String>,
+    /// The templates that hold.
+    pub templates: Templates,
+    /// How many tokens a prompt may have, estimated.
+    pub prompt_max_tokens: usize,
+    /// How many learnings a prompt may have; 0 means none.
+    pub learnings_max: usize,
+    /// How many tokens those may have.
+    pub learnings_max_tokens: usize,
 }
 
 impl Default for RunSettings {
@@ -296,6 +307,11 @@ impl Default for RunSettings {
             max_conflicts: 2,
             admission: Thresholds::default(),
             agents: BTreeMap::new(),
+            prompt_dir: None,
+            templates: Templates::default(),
+            prompt_max_tokens: 24_000,
+            learnings_max: 8,
+            learnings_max_tokens: 1500,
         }
     }
 }
@@ -388,6 +404,10 @@ pub const KEYS: &[(&str, &str)] = &[
     ("landing.verify", "SPEC_LANDING_VERIFY"),
     ("landing.command", "SPEC_LANDING_COMMAND"),
     ("landing.max_conflicts", "SPEC_LANDING_MAX_CONFLICTS"),
+    ("prompt.dir", "SPEC_PROMPT_DIR"),
+    ("prompt.max_tokens", "SPEC_PROMPT_MAX_TOKENS"),
+    ("learnings.max", "SPEC_LEARNINGS_MAX"),
+    ("learnings.max_tokens", "SPEC_LEARNINGS_MAX_TOKENS"),
     ("resources.*", ""),
     ("agents.*.program", ""),
     ("agents.*.args", ""),
@@ -489,13 +509,14 @@ impl RunSettings {
     /// Everything below the flags.
     fn below(list: &Path) -> Result<(Self, Vec<String>), Error> {
         let mut settings = Self::default();
-        let warnings = match config::find(list) {
+        let mut warnings = match config::find(list) {
             Some(file) => config::apply(&mut settings, &file)?,
             None => Vec::new(),
         };
         settings.preferences.agent.clone_from(&settings.agent);
         settings.preferences.model.clone_from(&settings.model);
         settings.apply_environment(|name| std::env::var_os(name))?;
+        settings.templates = config::templates(settings.prompt_dir.as_deref(), list, &mut warnings)?;
         Ok((settings, warnings))
     }
 
@@ -596,6 +617,10 @@ impl RunSettings {
             "sandbox.network" => self.sandbox_network = flag(raw)?,
             "retry.backoff" => self.backoff = time(raw)?,
             "retry.backoff_max" => self.backoff_max = time(raw)?,
+            "prompt.dir" => self.prompt_dir = Some(command(raw)?),
+            "prompt.max_tokens" => self.prompt_max_tokens = count(raw)?,
+            "learnings.max" => self.learnings_max = whole(raw)?,
+            "learnings.max_tokens" => self.learnings_max_tokens = whole(raw)?,
             "admission.enabled" => self.admission.enabled = flag(raw)?,
             "admission.task_memory" => self.admission.task_memory = bytes(raw)?,
             "admission.memory_reserve" => self.admission.memory_reserve = Some(bytes(raw)?),

@@ -8,12 +8,10 @@ use std::sync::Arc;
 
 use super::{Error, config};
 use crate::document::{self, Diagnostic, Document, Severity};
+use crate::store::paths::{HOMES, homes, homes_of_ralph};
 
 /// The largest list that is read.
 pub const LIMIT: u64 = 256 * 1024 * 1024;
-
-/// Where specs live, in the order they are looked for.
-const HOMES: [&str; 4] = ["specs", ".kiro/specs", "openspec/changes", ".spec-workflow/specs"];
 
 /// The name of the list in the folder of a spec.
 const LIST: &str = "tasks.md";
@@ -180,30 +178,6 @@ fn specs_named(name: &Path) -> Vec<PathBuf> {
         }
     }
     Vec::new()
-}
-
-/// The folders of specs below a folder.
-fn homes(base: &Path) -> Vec<String> {
-    let mut homes: Vec<String> = HOMES.iter().map(|&home| home.to_owned()).collect();
-    for home in homes_of_ralph(base) {
-        if !homes.contains(&home) {
-            homes.push(home);
-        }
-    }
-    homes
-}
-
-/// Where smart-ralph has its specs, by its settings: `specs_dirs: ["./specs", "./packages/api/specs"]` in the front matter
-/// of `.claude/ralph-specum.local.md`.
-fn homes_of_ralph(base: &Path) -> Vec<String> {
-    let Ok(text) = fs::read_to_string(base.join(".claude/ralph-specum.local.md")) else { return Vec::new() };
-    let front = text.lines().skip_while(|line| line.trim_end() != "---").skip(1);
-    let mut front = front.take_while(|line| line.trim_end() != "---");
-    let Some(dirs) = front.find_map(|line| line.strip_prefix("specs_dirs:")) else { return Vec::new() };
-    let dirs = dirs.split(',').map(|dir| dir.trim_matches([' ', '\t', '[', ']', '"', '\'']));
-    dirs.map(|dir| dir.trim_start_matches("./").trim_end_matches('/').to_owned())
-        .filter(|dir| !dir.is_empty())
-        .collect()
 }
 
 fn one_of(mut lists: Vec<PathBuf>, name: &Path) -> Result<Option<PathBuf>, Error> {

@@ -5,6 +5,7 @@
 //! `overlap` (what they share); `bound` is asked by those who know how long tasks take, `propose` by those who look for
 //! more that could run at once.
 
+mod beside;
 mod bound;
 mod build;
 mod needs;
@@ -14,6 +15,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 
+pub use beside::beside;
 pub use bound::{Bound, bound, waiting};
 pub use build::build;
 pub use propose::{Proposal, propose};

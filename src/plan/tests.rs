@@ -764,3 +764,16 @@ fn names_are_those_of_the_contract() {
     assert_eq!(reasons.map(Reason::name), ["depends", "files", "resource", "barrier"]);
     assert_eq!(reasons.map(Reason::blocks), [true, false, false, true]);
 }
+
+#[test]
+fn who_may_run_beside_a_task() {
+    let list = "- [ ] 1.1 [P] a\n- [ ] 1.2 [P] b\n  - Depends: 1.1\n- [ ] 1.3 [P] c\n- [ ] 1.4 d\n  - Depends: 1.2\n";
+    let doc = crate::document::parse(list.as_bytes().to_vec(), "tasks.md").0;
+    let of = |mode, index| beside(&build(&doc, &Options { mode, ..Options::default() }).0, index);
+    assert_eq!(of(Mode::Groups, 0), [1, 2]);
+    assert!(of(Mode::Groups, 3).is_empty());
+    assert_eq!(of(Mode::Graph, 0), [2], "what needs it, over whatever stands between, is not beside it");
+    assert_eq!(of(Mode::Graph, 2), [0, 1, 3]);
+    assert_eq!(of(Mode::Graph, 3), [2]);
+    assert!(of(Mode::Sequential, 0).is_empty());
+}

@@ -21,9 +21,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::admission::Admission;
-use super::attempt::{self, Agent, Attempt, Brake, Prompt, Ran, Spawned, Worked, aside, last_word};
+use super::attempt::{self, Agent, Attempt, Brake, Ran, Spawned, Worked, aside, last_word};
 use super::batch::{Batch, Merged};
 use super::board::{self, Board, ListFile};
+use super::brief;
 use super::clock;
 use super::control::{Command, LOOK_EVERY, Mailbox, Request};
 use super::process::{Line, SpawnError, Stop};
@@ -254,6 +255,8 @@ pub(super) struct Driver {
     step_started: Instant,
     /// Files that git does not have: said once.
     pub(super) not_added: bool,
+    /// What was said about prompts: said once.
+    prompts_said: HashSet<String>,
     /// Tasks of the batch that landed together, without commits.
     pub(super) landed_early: HashSet<Node>,
     current: Option<Node>,
@@ -305,6 +308,7 @@ impl Driver {
             at: None,
             step_started: started,
             not_added: false,
+            prompts_said: HashSet::new(),
             landed_early: HashSet::new(),
             current: None,
             started_at: clock::timestamp(),
@@ -1175,19 +1179,35 @@ impl Driver {
     }
 
     fn prompt(&mut self, node: Node, number: u32, job: &Job) -> String {
-        let progress_file = self.progress_file(node);
-        let failure = self.parts.lives[node].failure.as_ref();
-        Prompt {
-            list: &self.parts.shown,
-            task: &self.parts.board.entries[node].task.task,
-            attempt: number,
+        let parts = &self.parts;
+        let entry = &parts.board.entries[node];
+        let work = brief::Work {
+            index: (!entry.gone).then_some(entry.task.index),
+            label: &entry.task.task,
+            place: parts.lives[node].place.unwrap_or(entry.task.index),
             block: &job.block,
-            progress_file: &progress_file.to_string_lossy(),
             verify: &job.verify,
-            failure: failure.map(|it| (it.code.name(), it.reason.as_str(), it.evidence.as_str())),
-            afresh: failure.is_some_and(|it| it.code == Code::Conflict),
+            files: &job.files,
+            dir: job.dir.as_deref(),
+            checkpoint: job.verify_marker,
+        };
+        let (prompt, said) = brief::prompt(&brief::Asked {
+            doc: &parts.board.doc,
+            plan: &parts.board.plan,
+            paths: &parts.paths,
+            root: &parts.root,
+            repo: parts.tree.as_ref().map(|tree| &tree.repo),
+            settings: &parts.settings,
+            work,
+            attempt: number,
+            failure: parts.lives[node].failure.as_deref(),
+        });
+        for (code, message) in said {
+            if self.prompts_said.insert(message.clone()) {
+                self.notice("warning", code, &message);
+            }
         }
-        .render()
+        prompt.text()
     }
 
     fn verify(&mut self, node: Node, number: u32, timeout: Millis) -> Result<(), Fatal> {

@@ -5,6 +5,7 @@ pub mod admission;
 mod attempt;
 mod batch;
 mod board;
+pub mod brief;
 pub mod clock;
 pub mod control;
 mod driver;

@@ -4,6 +4,35 @@ use std::path::{Path, PathBuf};
 
 use super::fs::{Context, PathError};
 
+/// Where specs live, in the order they are looked for.
+pub const HOMES: [&str; 4] = ["specs", ".kiro/specs", "openspec/changes", ".spec-workflow/specs"];
+
+/// The folders of specs below a folder, relative to it.
+#[must_use]
+pub fn homes(base: &Path) -> Vec<String> {
+    let mut homes: Vec<String> = HOMES.iter().map(|&home| home.to_owned()).collect();
+    for home in homes_of_ralph(base) {
+        if !homes.contains(&home) {
+            homes.push(home);
+        }
+    }
+    homes
+}
+
+/// Where smart-ralph has its specs, by its settings: `specs_dirs: ["./specs", "./packages/api/specs"]` in the front matter
+/// of `.claude/ralph-specum.local.md`.
+#[must_use]
+pub fn homes_of_ralph(base: &Path) -> Vec<String> {
+    let Ok(text) = std::fs::read_to_string(base.join(".claude/ralph-specum.local.md")) else { return Vec::new() };
+    let front = text.lines().skip_while(|line| line.trim_end() != "---").skip(1);
+    let mut front = front.take_while(|line| line.trim_end() != "---");
+    let Some(dirs) = front.find_map(|line| line.strip_prefix("specs_dirs:")) else { return Vec::new() };
+    let dirs = dirs.split(',').map(|dir| dir.trim_matches([' ', '\t', '[', ']', '"', '\'']));
+    dirs.map(|dir| dir.trim_start_matches("./").trim_end_matches('/').to_owned())
+        .filter(|dir| !dir.is_empty())
+        .collect()
+}
+
 /// The paths of one spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecPaths {

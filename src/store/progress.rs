@@ -373,6 +373,34 @@ impl Text {
 struct Block {
     group: Option<String>,
     lines: Vec<String>,
+    /// 1-based, in the text without its front matter.
+    line: usize,
+    /// It stands below a heading that says that it was learned.
+    learned: bool,
+}
+
+/// What was learned, by a whole progress file: what stands below its headings `Learnings` and the like, each with its
+/// 1-based line.
+#[must_use]
+pub fn learnings(text: &str) -> Vec<(usize, String)> {
+    let before = text.len() - body(text).len();
+    let first = text[..before].matches('\n').count();
+    let said = blocks(text).into_iter().filter(|block| block.learned);
+    said.map(|block| (first + block.line, plain(&block.lines))).collect()
+}
+
+/// What was learned, by the isolated file of a task: all that it says.
+#[must_use]
+pub fn notes(text: &str) -> Vec<String> {
+    blocks(text).iter().map(|block| plain(&block.lines)).collect()
+}
+
+/// What a block says, in one line and without its bullet.
+fn plain(lines: &[String]) -> String {
+    let words = lines.join(" ");
+    let words = words.trim_start();
+    let text = bullet(words).map_or(words, |(_, text)| text);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// What was learned, from an isolated file (or from a whole progress file: agents copy it).
@@ -388,11 +416,17 @@ fn blocks(text: &str) -> Vec<Block> {
     let mut open = false;
     let mut blank = false;
     let mut fence = Fence::default();
-    for line in body(text).lines() {
+    // The level of the heading `Learnings` that the lines stand below.
+    let mut below: Option<usize> = None;
+    for (at, line) in body(text).lines().enumerate() {
         let line = clean(line.as_bytes());
         let fenced = fence.holds(&line);
         if !fenced && let Some((level, title)) = heading(&line) {
             open = false;
+            below = below.filter(|above| level > *above);
+            if below.is_none() && title_says_learned(title) {
+                below = Some(level);
+            }
             kind = match title.to_lowercase().as_str() {
                 title if is_learnings(title) => Kind::Learned(None),
                 title if title.starts_with("completed") => Kind::Completed,
@@ -426,7 +460,7 @@ fn blocks(text: &str) -> Vec<Block> {
                 block.lines.push(line.into_owned());
             }
         } else {
-            blocks.push(Block { group, lines: vec![line.into_owned()] });
+            blocks.push(Block { group, lines: vec![line.into_owned()], line: at + 1, learned: below.is_some() });
         }
         open = true;
         blank = false;
@@ -496,6 +530,12 @@ fn is_completed(title: &str) -> bool {
 
 fn is_learnings(title: &str) -> bool {
     matches!(title, "learnings" | "learning" | "lessons learned")
+}
+
+/// Whether what stands below a heading was learned: more names than those that `spec` itself writes to.
+fn title_says_learned(title: &str) -> bool {
+    let title = title.to_lowercase();
+    ["learning", "lesson", "gotcha", "pitfall"].iter().any(|word| title.contains(word))
 }
 
 /// Whether the text of a ticked line in Completed Tasks is about this task.

@@ -18,6 +18,7 @@ mod heads;
 mod input;
 mod options;
 mod processes;
+mod prompts;
 mod quotas;
 mod repositories;
 mod rescue;

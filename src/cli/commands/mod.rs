@@ -8,9 +8,11 @@ pub mod gc;
 mod held;
 pub mod history;
 pub mod init;
+pub mod learnings;
 pub mod log;
 pub mod plan;
 pub mod plugin;
+pub mod prompt;
 pub mod rescue;
 pub mod run;
 mod runs;
@@ -40,6 +42,8 @@ pub fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Retry(args) => steer::task(args, control::Command::Retry),
         Command::Skip(args) => steer::task(args, control::Command::Skip),
         Command::Log(args) => log::run(args),
+        Command::Prompt(args) => prompt::run(args),
+        Command::Learnings(args) => learnings::run(args),
         Command::History(args) => history::run(args),
         Command::Show(args) => show::run(args),
         Command::Rescue(args) => rescue::run(args),
