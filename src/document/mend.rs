@@ -81,13 +81,18 @@ impl Document {
         let head = head::read(&item.text, item.accepts_family());
         let blanks = |text: &str| text.len() - text.trim_start_matches([' ', '\t']).len();
         let places = head.markers.iter().zip(&head.places).filter(|(name, _)| **name == "P").map(|(_, place)| place);
-        let with_blanks = |place: &Range<usize>| {
-            let before = item.text[..place.start].trim_end_matches([' ', '\t']).len();
-            let behind = blanks(&item.text[place.end..]);
+        let mut marks: Vec<Range<usize>> = Vec::new();
+        for place in places {
+            let mut begin = item.text[..place.start].trim_end_matches([' ', '\t']).len();
+            // One right behind the other: they go as one.
+            if let Some(last) = marks.pop_if(|last| last.end >= begin) {
+                begin = last.start;
+            }
             // At the beginning the blanks behind it go, else those before it.
-            if before == 0 { start..start + place.end + behind } else { start + before..start + place.end }
-        };
-        places.map(with_blanks).collect()
+            let behind = if begin == 0 { blanks(&item.text[place.end..]) } else { 0 };
+            marks.push(begin..place.end + behind);
+        }
+        marks.into_iter().map(|mark| start + mark.start..start + mark.end).collect()
     }
 }
 

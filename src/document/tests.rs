@@ -906,6 +906,8 @@ mod safe_mends {
             ("- [ ] [P] 1.1 [SEQUENTIAL] a\r\n", "- [ ] 1.1 [SEQUENTIAL] a\r\n", "both-marked"),
             ("- [ ] 1.1 [VERIFY] a [P]\n", "- [ ] 1.1 [VERIFY] a\n", "both-marked"),
             ("- [ ] **1.1 [VERIFY] (P)** a\n", "- [ ] **1.1 [VERIFY]** a\n", "both-marked"),
+            ("- [ ] [P] [P] [VERIFY] a\n", "- [ ] [VERIFY] a\n", "both-marked"),
+            ("- [ ] 1.1 [P] (P) [VERIFY] a [P]\n", "- [ ] 1.1 [VERIFY] a\n", "both-marked"),
             ("- [ ] 1.1 [verify] a\n", "- [ ] 1.1 [VERIFY] a\n", "marker-spelling"),
             ("- [ ] 1.1 [Verify:api] a\n", "- [ ] 1.1 [VERIFY:api] a\n", "marker-spelling"),
             ("- [ ] 1.1 [Sequential] a\n", "- [ ] 1.1 [SEQUENTIAL] a\n", "marker-spelling"),

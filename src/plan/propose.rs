@@ -178,12 +178,23 @@ fn is_markable(doc: &Document, task: usize) -> bool {
         && doc.mark_parallel(task).is_some()
 }
 
-/// What others may call a task or what it makes.
+/// What others may call a task or what it makes: `1.2`, `src/UserStore.swift`, `UserStore.swift`, `UserStore`.
 fn names(item: &Item) -> HashSet<String> {
-    let paths = item.fields.files.iter().filter(|entry| !entry.glob).map(|entry| bare(&entry.path).to_owned());
+    let paths = item.fields.files.iter().filter(|entry| !entry.glob).map(|entry| bare(&entry.path));
+    let forms = paths.flat_map(|path| {
+        let file = path.rsplit('/').next().unwrap_or(path);
+        let stem = file.split('.').next().unwrap_or(file);
+        [Some(path), Some(file), Some(stem).filter(|stem| is_of_two_words(stem))].into_iter().flatten()
+    });
     // A number alone stands for many things.
-    let id = item.id.iter().filter(|id| id.contains(|c: char| !c.is_ascii_digit())).cloned();
-    paths.chain(id).filter(|name| !name.is_empty()).collect()
+    let id = item.id.as_deref().filter(|id| id.contains(|c: char| !c.is_ascii_digit()));
+    forms.chain(id).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// Whether a name is no word of the language: `UserStore`, `user_store`, `use-auth`.
+fn is_of_two_words(name: &str) -> bool {
+    let inner = name.get(1..).unwrap_or_default();
+    inner.contains(['_', '-']) || inner.contains(char::is_uppercase) && name.contains(char::is_lowercase)
 }
 
 /// The words of a task, without those of fields that speak of other pages.
@@ -275,12 +286,20 @@ mod tests {
             "  - **Depends**: 1.1\n",
             "  - **Do**: Use what 1.1 made\n",
             "  - **Verify**: `grep -q b ./a.rs`\n",
+            "  - **Do**: Look at a.rs first.\n",
             "  - **Uses**: db\n- [ ] 1.3 c\n  - **Files**: b.rs\n  - **Uses**: db\n",
         ] {
             let list = of(second);
             assert_eq!(list.contains("[P]"), second.contains("1.3"), "{list}");
         }
         assert!(of("  - _Requirements: 1.1_\n").contains("(P)"), "that is no task");
+        let store = |text: &str| {
+            format!("- [ ] 1.1 a\n  - Files: src/UserStore.swift\n- [ ] 1.2 {text}\n  - Files: src/main.rs\n")
+        };
+        assert_eq!(marked(&store("Register `UserStore()`")), store("Register `UserStore()`"), "what 1.1 makes");
+        assert!(marked(&store("Register the user")).contains("[P]"));
+        let numbers = "- [ ] 1. a\n  - Files: a.rs\n- [ ] 2. b\n  - Files: b.rs\n  - Depends: 1\n";
+        assert_eq!(marked(numbers), numbers, "a number alone is no word to look for, but a reference it is");
         let tdd = "- [ ] 1.1 [RED] a\n  - **Files**: t.rs\n- [ ] 1.2 [GREEN] b\n  - **Files**: a.rs\n";
         assert_eq!(marked(tdd), tdd);
     }
@@ -329,9 +348,7 @@ mod tests {
         let kiro = "- [ ] 1.1 A\r\n  - Files: a.rs\r\n  - _Requirements: 1_\r\n- [ ] 1.2 B\r\n  - Files: b.rs\r\n";
         assert_eq!(marked(kiro), kiro.replace("1.1 A", "1.1 (P) A").replace("1.2 B", "1.2 (P) B"));
         let headings = "### Task 1.1: A\n- Files: a.rs\n### Task 1.2: B\n- Files: b.rs\n";
-        let text = marked(headings);
-        let (doc, _) = parse(text.as_bytes(), "");
-        assert!(doc.items.iter().all(|item| !item.parallel), "every heading ends a group: {text}");
+        assert_eq!(marked(headings), headings.replace("1: A", "1: [P] A").replace("2: B", "2: [P] B"));
     }
 
     /// Lists of tasks with files, dependencies, marks and headings between them.
