@@ -586,14 +586,13 @@ impl RunSettings {
             "run.ownership" => self.ownership = choice::<Ownership>(raw)?.into(),
             "run.shared_files" => self.shared_files = list(raw)?,
             "run.too_much" => self.too_much = count(raw)?,
-            "agent.name" => self.agent = Some(agent(raw)?),
+            "agent.name" => self.agent = Some(command(raw)?),
             "agent.model" => self.model = Some(command(raw)?),
             "agent.access" => self.access = choice(raw)?,
             "agent.tool_timeout" => self.tool_timeout = more_than_none(raw)?,
             "agent.resume" => self.resume = flag(raw)?,
             "agent.fallback" => {
-                self.preferences.fallback =
-                    list(raw)?.into_iter().map(|name| agent(&Raw::Text(name))).collect::<Result<_, _>>()?;
+                self.preferences.fallback = list(raw)?;
             }
             "budget.task" => self.budget.task = bounds(raw)?,
             "budget.run" => self.budget.run = bounds(raw)?,
@@ -708,7 +707,7 @@ impl RunSettings {
             "min_lines" => rule.min_lines = Some(whole(raw)?),
             "max_lines" => rule.max_lines = Some(whole(raw)?),
             "attempt" => rule.attempt = Some(whole(raw)?),
-            "agent" => rule.agent = Some(agent(raw)?),
+            "agent" => rule.agent = Some(command(raw)?),
             "model" => rule.model = Some(command(raw)?),
             _ => return Err("is not a setting".to_owned()),
         }
@@ -760,16 +759,6 @@ fn command(raw: &Raw) -> Result<String, String> {
         command if command.trim().is_empty() => Err("must not be empty".to_owned()),
         command => Ok(command.to_owned()),
     }
-}
-
-/// The name of an agent that is known.
-fn agent(raw: &Raw) -> Result<String, String> {
-    let name = command(raw)?;
-    if agent::by_name(&name).is_some() {
-        return Ok(name);
-    }
-    let names: Vec<&str> = agent::names().collect();
-    Err(format!("must be one of {}; any other program can be named with --exec", names.join(", ")))
 }
 
 fn whole<N: std::str::FromStr + TryFrom<u64>>(raw: &Raw) -> Result<N, String> {

@@ -18,7 +18,7 @@ use super::sandbox::Cell;
 use super::shell::Shell;
 use super::slots::{Claim, Workspace};
 use super::spending::InUse;
-use crate::agent::{self, Access, Adapter, Call, Cumulative, Decoder, Said, Session, Used};
+use crate::agent::{self, Access, Agent, Call, Cumulative, Decoder, Said, Session, Used};
 use crate::document::quota::Quota;
 use crate::engine::Node;
 use crate::engine::gates::{End, Word};
@@ -110,14 +110,13 @@ pub(super) struct Worked {
 }
 
 /// An agent, and what is asked of it.
-pub(super) struct Agent {
-    pub(super) adapter: &'static dyn Adapter,
+pub(super) struct Order {
+    pub(super) agent: Agent,
     pub(super) program: String,
     pub(super) model: Option<String>,
     /// The session to go on with, and what that had used.
     pub(super) resume: Option<(String, Used)>,
     pub(super) access: Access,
-    pub(super) args: Vec<String>,
     /// It works in a git repository.
     pub(super) git: bool,
 }
@@ -162,7 +161,7 @@ impl Reading {
 }
 
 /// What went wrong with an agent by its own account; nothing where its process was ended by us, or never ran.
-pub(super) fn last_word(end: &End, session: &Session, adapter: &dyn Adapter) -> Option<Word> {
+pub(super) fn last_word(end: &End, session: &Session, agent: &Agent) -> Option<Word> {
     if !matches!(end, End::Exited(_) | End::Signalled(_)) {
         return None;
     }
@@ -170,14 +169,14 @@ pub(super) fn last_word(end: &End, session: &Session, adapter: &dyn Adapter) -> 
         return Some(Word::Limited(limit.message.clone()));
     }
     if !session.denied.is_empty() {
-        let (title, name, what) = (adapter.title(), adapter.name(), session.denied.join(", "));
+        let (title, name, what) = (agent.title(), agent.name(), session.denied.join(", "));
         return Some(Word::Denied(format!(
             "{title} was not allowed to use {what}; agent.access and agents.{name}.args in spec.toml say what it may do"
         )));
     }
     match (&session.last, end) {
         (Some(Some(error)), _) => Some(Word::Error(error.clone())),
-        (None, End::Exited(0)) if adapter.says_its_end() => Some(Word::Interrupted),
+        (None, End::Exited(0)) if agent.says_its_end() => Some(Word::Interrupted),
         _ => None,
     }
 }
@@ -284,21 +283,21 @@ impl Attempt {
     }
 
     /// Runs an agent with the prompt, and reads what it says.
-    pub(super) async fn agent(self, agent: Agent, prompt: String, brake: Brake) -> Worked {
+    pub(super) async fn agent(self, order: Order, prompt: String, brake: Brake) -> Worked {
         let prompt_file = self.log.with_extension("prompt.md");
         let call = Call {
-            program: &agent.program,
+            program: &order.program,
             cwd: &self.cwd,
             also: &[],
-            model: agent.model.as_deref(),
-            resume: agent.resume.as_ref().map(|(id, _)| id.as_str()),
-            access: agent.access,
-            args: &agent.args,
+            model: order.model.as_deref(),
+            resume: order.resume.as_ref().map(|(id, _)| id.as_str()),
+            access: order.access,
+            args: &[],
             prompt_file: &prompt_file,
-            git: agent.git,
+            git: order.git,
         };
-        let mut start = agent.adapter.start(&call);
-        let name = agent.program.clone();
+        let mut start = order.agent.start(&call);
+        let name = order.program.clone();
         let by = match start.prompt {
             // Linux takes 128 KiB for one argument.
             agent::Prompt::Argument if prompt.len() > 100 * 1024 => {
@@ -331,8 +330,8 @@ impl Attempt {
         // People see what it says, not the lines that it prints.
         let (notes, receiver) = mpsc::unbounded_channel();
         let display = spec.display.take().map(|(lines, _)| lines);
-        let (decoder, session) = (agent.adapter.decoder(), Session::default());
-        let before = agent.resume.as_ref().map(|(_, used)| (*used, agent.adapter.cumulative()));
+        let (decoder, session) = (order.agent.decoder(), Session::default());
+        let before = order.resume.as_ref().map(|(_, used)| (*used, order.agent.cumulative()));
         let (in_use, node) = (self.in_use.clone(), self.node);
         let reading = Reading { decoder, session, notes, display, in_use, before, node };
         let reading = Arc::new(Mutex::new(reading));

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::agent::{self, Adapter, choose};
+use crate::agent::{self, Agent, choose};
 use crate::cli::settings::RunSettings;
 use crate::document::quota::Quota;
 use crate::document::{self, Document, Edit, Item, Role, Tick};
@@ -108,10 +108,10 @@ impl Board {
         let last = settings.preferences.rules.iter().filter_map(|rule| rule.attempt).max().unwrap_or(1).clamp(1, 100);
         let of_attempt = |attempt| {
             let choices = choices(&self.doc, &self.doc.items[index], attempt, settings);
-            choices.iter().map(|choice| choice.adapter.name()).collect::<Vec<_>>()
+            choices.iter().map(|choice| choice.agent.account().to_owned()).collect::<Vec<_>>()
         };
         let named: Vec<_> = (1..=last).map(of_attempt).filter(|choices| !choices.is_empty()).collect();
-        named.into_iter().map(|choices| choices.into_iter().map(|name| self.account(name)).collect()).collect()
+        named.into_iter().map(|choices| choices.into_iter().map(|name| self.account(&name)).collect()).collect()
     }
 
     /// Labels of tasks.
@@ -349,7 +349,7 @@ fn spec(item: &Item, index: usize, needs: Option<Vec<Need>>, settings: &RunSetti
 
 /// An agent for a try of a task.
 pub(super) struct Choice {
-    pub(super) adapter: &'static dyn Adapter,
+    pub(super) agent: Agent,
     pub(super) model: Option<String>,
 }
 
@@ -358,12 +358,13 @@ pub(super) fn choices(doc: &Document, item: &Item, attempt: u32, settings: &RunS
     if settings.exec.is_some() {
         return Vec::new();
     }
-    let found = choose::choose(doc, item, attempt, &settings.preferences, |name| agent::by_name(name).is_some());
-    let known = found.into_iter().filter_map(|choice| {
+    let known = |name: &str| agent::find(name, &settings.agents).is_some();
+    let found = choose::choose(doc, item, attempt, &settings.preferences, known);
+    let choice = |choice: choose::Choice| {
         let name = choice.agent.as_deref().or(settings.agent.as_deref())?;
-        Some(Choice { adapter: agent::by_name(name)?, model: choice.model })
-    });
-    known.collect()
+        Some(Choice { agent: agent::find(name, &settings.agents)?, model: choice.model })
+    };
+    found.into_iter().filter_map(choice).collect()
 }
 
 /// What an item may use up: as it says, or as the settings say for all.

@@ -21,13 +21,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::admission::Admission;
-use super::attempt::{self, Agent, Attempt, Brake, Ran, Spawned, Worked, aside, last_word};
+use super::attempt::{self, Attempt, Brake, Order, Ran, Spawned, Worked, aside, last_word};
 use super::batch::{Batch, Merged};
 use super::board::{self, Board, ListFile};
 use super::brief;
 use super::clock;
 use super::control::{Command, LOOK_EVERY, Mailbox, Request};
-use super::process::{Line, SpawnError, Stop};
+use super::process::{self, Line, SpawnError, Stop};
 use super::sandbox::{Cell, Sandbox};
 use super::shared::SharedTree;
 use super::shell::Shell;
@@ -35,7 +35,7 @@ use super::signals::{Asked, Signal, Signals};
 use super::slots::{Claim, Slots, Workspace};
 use super::spending::{InUse, Spending};
 use super::tree;
-use crate::agent::{Adapter, Limit, Session, Used};
+use crate::agent::{Agent, Limit, Session, Used};
 use crate::cli::exit;
 use crate::cli::settings::RunSettings;
 use crate::document::quota::Quota;
@@ -107,7 +107,7 @@ pub(super) struct Life {
 
 /// The agent of a try.
 pub(super) struct Chosen {
-    adapter: &'static dyn Adapter,
+    agent: Agent,
     model: Option<String>,
     /// What it can be gone on with, and what it had used in all.
     session: Option<(String, Used)>,
@@ -945,7 +945,7 @@ impl Driver {
             let declared = job.files.iter().map(|file| Declared::new(&file.path, file.glob)).collect();
             tree.start(node, &key, declared)?;
         }
-        let name = agent.as_ref().map_or("exec", |agent| agent.adapter.name());
+        let name = agent.as_ref().map_or("exec", |order| order.agent.name());
         self.task_start(node, number, if shell { "shell" } else { name })?;
         self.tell_slot(node, claim.as_ref())?;
         self.executors_ran |= !shell && claim.is_none();
@@ -962,10 +962,10 @@ impl Driver {
                 };
                 executor(node, attempt, claim, brake, work).await
             });
-        } else if let Some(agent) = agent {
+        } else if let Some(order) = agent {
             let prompt = self.prompt(node, number, &job);
             self.workers.spawn(async move {
-                let work = |attempt: Attempt, brake| attempt.agent(agent, prompt, brake);
+                let work = |attempt: Attempt, brake| attempt.agent(order, prompt, brake);
                 executor(node, attempt, claim, brake, work).await
             });
         } else {
@@ -980,32 +980,31 @@ impl Driver {
     }
 
     /// The agent for a try of a task; none where a command is the executor.
-    fn agent(&mut self, node: Node, (round, choice): (u32, usize)) -> Option<Agent> {
+    fn agent(&mut self, node: Node, (round, choice): (u32, usize)) -> Option<Order> {
         let settings = &self.parts.settings;
         let board = &self.parts.board;
         let choice = board::choices(&board.doc, board.item(node), round, settings).into_iter().nth(choice)?;
-        let board::Choice { adapter, model } = choice;
+        let board::Choice { agent, model } = choice;
         let life = &mut self.parts.lives[node];
-        let before = life.agent.take().filter(|it| it.adapter.name() == adapter.name() && it.model == model);
+        let before = life.agent.take().filter(|it| it.agent.name() == agent.name() && it.model == model);
         // Where its changes are gone it would go on from what is not there.
         let afresh = life.failure.as_ref().is_some_and(|it| it.code == Code::Conflict);
-        let resumes = settings.resume && adapter.resumes() && !afresh;
+        let resumes = settings.resume && agent.resumes() && !afresh;
         let resume = before.and_then(|before| before.session).filter(|_| resumes);
-        life.agent = Some(Box::new(Chosen { adapter, model: model.clone(), session: resume.clone() }));
-        Some(Agent {
-            adapter,
-            program: adapter.programs().first().copied().unwrap_or_default().to_owned(),
+        life.agent = Some(Box::new(Chosen { agent: agent.clone(), model: model.clone(), session: resume.clone() }));
+        Some(Order {
+            program: process::program(&agent),
+            agent,
             model,
             resume,
             access: settings.access,
-            args: Vec::new(),
             git: self.parts.tree.is_some(),
         })
     }
 
     /// Reserves what a try is expected to use; false where no budget allows it, so that it is not begun.
-    fn fund(&mut self, node: Node, agent: &Agent) -> Result<bool, Fatal> {
-        let class = format!("{} {}", agent.adapter.name(), agent.model.as_deref().unwrap_or_default());
+    fn fund(&mut self, node: Node, order: &Order) -> Result<bool, Fatal> {
+        let class = format!("{} {}", order.agent.name(), order.model.as_deref().unwrap_or_default());
         let reserved = self.spending.reserve(node, &class);
         self.say_warnings_of_spending();
         let refused = match reserved {
@@ -1352,10 +1351,10 @@ impl Driver {
         }
         let (gates, result) = self.judge(node, ran, report, session.as_deref(), head, !commits.is_empty());
         if let Some(session) = session {
-            let chosen = self.parts.lives[node].agent.as_ref().map(|chosen| chosen.adapter);
+            let chosen = self.parts.lives[node].agent.as_ref().map(|chosen| chosen.agent.account().to_owned());
             let limited = result.as_ref().err().filter(|failure| failure.code == Code::RateLimited);
-            if let (Some(limit), Some(adapter), Some(_)) = (&session.limit, chosen, limited) {
-                self.limited(adapter, limit);
+            if let (Some(limit), Some(account), Some(_)) = (&session.limit, chosen, limited) {
+                self.limited(&account, limit);
             }
             events.extend(self.agent_ended(node, *session, seconds, &result));
             self.say_warnings_of_spending();
@@ -1392,8 +1391,8 @@ impl Driver {
     }
 
     /// The model's service takes no more: nothing starts for that account until it does.
-    fn limited(&mut self, adapter: &dyn Adapter, limit: &Limit) {
-        let account = self.parts.board.account(adapter.name());
+    fn limited(&mut self, account: &str, limit: &Limit) {
+        let account = self.parts.board.account(account);
         let wait = limit.resets.as_ref().map(|resets| Duration::from_secs(resets.wait(&clock::wall_zoned())));
         self.limits.insert(account, limit.clone());
         // What is over by the time that it is told is tried again with the shortest wait.
@@ -1431,7 +1430,7 @@ impl Driver {
         let life = &mut self.parts.lives[node];
         let mut agent = String::new();
         if let Some(chosen) = &mut life.agent {
-            chosen.adapter.name().clone_into(&mut agent);
+            chosen.agent.name().clone_into(&mut agent);
             let mut used = chosen.session.take().map(|(_, used)| used).unwrap_or_default();
             used.tokens += session.tokens.unwrap_or_default();
             used.cost += session.cost.unwrap_or_default();
@@ -1503,8 +1502,8 @@ impl Driver {
             (End::Cancelled, Some(over)) => End::OverQuota(Code::QuotaCost, over.clone()),
             (end, _) => end,
         };
-        let adapter = life.agent.as_ref().map(|chosen| chosen.adapter);
-        let word = session.zip(adapter).and_then(|(session, adapter)| last_word(&end, session, adapter));
+        let agent = life.agent.as_ref().map(|chosen| &chosen.agent);
+        let word = session.zip(agent).and_then(|(session, agent)| last_word(&end, session, agent));
         let tail = match session {
             Some(session) if !session.tail.is_empty() => attempt::last_lines(&session.said()),
             _ => last.tail(),

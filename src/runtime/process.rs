@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use super::clock;
 use super::quota::{self, Over, Watch};
 use super::tree::{self, Tree};
-use crate::agent::Note;
+use crate::agent::{Agent, Note};
 
 /// How long the pipes may stay open after the process and everything it started are gone.
 const PIPE_WAIT: Duration = Duration::from_secs(2);
@@ -427,6 +427,14 @@ fn find(program: &OsStr, path: &OsStr) -> Option<PathBuf> {
         .take_while(|folder| named && folder.is_absolute())
         .map(|folder| folder.join(program))
         .find(|file| is_executable(file))
+}
+
+/// The program of an agent: of the names that it may have the first that could be started, else its usual one.
+#[must_use]
+pub fn program(agent: &Agent) -> String {
+    let names = agent.programs();
+    let found = names.iter().find(|name| on_path(name).is_some()).or(names.first());
+    found.copied().unwrap_or_default().to_owned()
 }
 
 /// The file that is started by that name (or path), if it can be.

@@ -142,11 +142,11 @@ fn an_agent_that_is_not_installed_is_named_before_anything_starts() {
     let before = world.everything();
     let output = world.env.spec(["run", "tasks.md", "--agent", "claude"]);
     assert_eq!(output.code, 2, "{output}");
-    assert!(output.stderr.contains("Claude Code is not installed"), "{output}");
+    assert!(output.stderr.contains("Claude Code (claude) is not installed"), "{output}");
     assert_eq!(world.everything(), before);
     let output = world.env.spec(["run", "tasks.md", "--agent", "nobody"]);
     assert_eq!(output.code, 2, "{output}");
-    assert!(output.stderr.contains("must be one of claude"), "{output}");
+    assert!(output.stderr.contains("no agent `nobody` is known"), "{output}");
 }
 
 /// Says that the account is used up for so long.
@@ -184,4 +184,21 @@ fn a_limit_is_remembered_over_a_restart() {
     }
     let status = world.env.spec(["status"]);
     assert!(status.stdout.contains("claude takes no more until"), "{status}");
+}
+
+#[test]
+fn an_agent_of_ones_own_is_described_in_spec_toml() {
+    // Its words are the argument of a shell, which does what the Do field says.
+    let world = World::new(&list("echo x > a.txt; echo TASK_COMPLETE")).settings(
+        r#"
+[agents.mine]
+program = "sh"
+args = ["-c", '''eval "$(sed -n 's/^ *- [*][*]Do[*][*]: //p' {prompt_file})"''']
+prompt = "file"
+"#,
+    );
+    let output = world.env.spec(["run", "tasks.md", "--agent", "mine", "--max-attempts", "1"]);
+    assert_eq!(output.code, 0, "{output}");
+    assert!(world.ticked("1.1"));
+    assert_eq!(world.events("task_agent")[0]["agent"], "mine");
 }

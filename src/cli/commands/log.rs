@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::runs::{self, Life, Run};
 use crate::agent::{self, Decoder};
-use crate::cli::args::LogArgs;
+use crate::cli::args::{LogArgs, Selection};
+use crate::cli::settings::RunSettings;
 use crate::cli::{Error, exit, output, target};
 use crate::document::{Document, parse};
 use crate::report::text::{Paint, clean, clean_lines, count, short, short_run, took};
@@ -48,7 +49,8 @@ pub fn run(args: &LogArgs) -> Result<u8, Error> {
         short_run(&attempt.run),
         clean(&attempt.log)
     ))?;
-    let decoder = agent::by_name(&attempt.executor).filter(|_| !args.raw).map(agent::Adapter::decoder);
+    let (settings, _) = RunSettings::resolve_plan(&Selection::default(), &target.path)?;
+    let decoder = agent::find(&attempt.executor, &settings.agents).filter(|_| !args.raw).map(|agent| agent.decoder());
     let mut log = Log::new(paths.folder().join(&attempt.log), decoder);
     let mut journal = Follower { path: paths.journal(&attempt.run), at: 0 };
     if args.follow {

@@ -155,11 +155,14 @@ fn checked(
         refuse_unverified(&list.document, &planned, &shown)?;
     }
     if !settings.has_executor() && !prepare::unrunnable(&list.document, &planned, &settings).is_empty() {
-        settings.agent = find_agent();
+        settings.agent = find_agent(&settings);
     }
     refuse_unrunnable(&list.document, &planned, &settings, &shown)?;
-    if let Some(adapter) = settings.agent.as_deref().and_then(agent::by_name).filter(|_| !args.dry_run) {
-        refuse_missing_agent(adapter)?;
+    if settings.exec.is_none() && !args.dry_run {
+        let rules = settings.preferences.rules.iter().filter_map(|rule| rule.agent.as_ref());
+        for name in settings.agent.iter().chain(rules).chain(&settings.preferences.fallback) {
+            refuse_missing_agent(name, &settings)?;
+        }
     }
     if let Some(command) = settings.exec.as_ref().filter(|_| !args.dry_run) {
         refuse_missing_program(command)?;
@@ -216,21 +219,27 @@ fn refuse_unrunnable(
 }
 
 /// The first agent that is installed, where none was named.
-fn find_agent() -> Option<String> {
-    let found = agent::ALL
-        .iter()
-        .find(|adapter| adapter.programs().iter().any(|program| process::on_path(program).is_some()))?;
+fn find_agent(settings: &RunSettings) -> Option<String> {
+    let mut agents = agent::all(&settings.agents).into_iter();
+    let found = agents.find(|agent| agent.programs().iter().any(|program| process::on_path(program).is_some()))?;
     warn(&format!("no executor was named: {} is installed and is used (--agent {})", found.title(), found.name()));
     Some(found.name().to_owned())
 }
 
-fn refuse_missing_agent(adapter: &dyn agent::Adapter) -> Result<(), Error> {
-    if adapter.programs().iter().any(|program| process::on_path(program).is_some()) {
+/// An agent that nobody has described, or that is not there, is found before anything starts.
+fn refuse_missing_agent(name: &str, settings: &RunSettings) -> Result<(), Error> {
+    let hint = "name another (`spec agents` lists them), or give a command with --exec 'CMD'";
+    let Some(agent) = agent::find(name, &settings.agents) else {
+        return Err(Error::usage(format_args!("no agent `{name}` is known"))
+            .hint(format_args!("describe it as [agents.{name}] in spec.toml, {hint}")));
+    };
+    let programs = agent.programs();
+    if programs.iter().any(|program| process::on_path(program).is_some()) {
         return Ok(());
     }
-    let (title, program) = (adapter.title(), adapter.programs().join(" or "));
-    Err(Error::usage(format_args!("--agent {}: {title} is not installed: no `{program}` on PATH", adapter.name()))
-        .hint("install it, name another (`spec agents` lists them), or give a command with --exec 'CMD'"))
+    let (title, program) = (agent.title(), programs.join("` or `"));
+    Err(Error::usage(format_args!("{title} ({name}) is not installed: no `{program}` on PATH"))
+        .hint(format_args!("install it, {hint}")))
 }
 
 fn tasks(count: usize) -> String {
