@@ -98,7 +98,7 @@ pub struct CheckedList {
     /// How many items were taken for what.
     pub roles: Vec<RoleCount>,
     /// What `--fix` mended, or with `--dry-run` would mend, before the rest was found.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mended: Vec<MendRow>,
     /// Everything found, in the order of the file.
     pub diagnostics: Vec<DiagnosticRow>,
