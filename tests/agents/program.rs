@@ -41,8 +41,18 @@ impl Program {
         there.then_some(folder)
     }
 
-    /// Writes what it reads at its start into a home, and gives the variables it needs to find the server.
+    /// Writes what it reads at its start into a home, and gives the variables it needs to find the server. Temporary files
+    /// are in the home, too: Codex does without its sandbox's helper, and then without a sandbox that works, where its own
+    /// folder is below that of temporary files.
     pub(crate) fn set_up(self, home: &Path, server: &str) -> Vec<(&'static str, String)> {
+        let temporary = home.join("tmp");
+        fs::create_dir_all(&temporary).expect("a folder");
+        let mut variables = self.variables(home, server);
+        variables.push(("TMPDIR", temporary.display().to_string()));
+        variables
+    }
+
+    fn variables(self, home: &Path, server: &str) -> Vec<(&'static str, String)> {
         let write = |path: &str, text: String| {
             let path = home.join(path);
             fs::create_dir_all(path.parent().expect("a folder")).expect("folders");

@@ -21,19 +21,25 @@ fn fails(scene: &Scene, code: &str, args: &[&str]) -> String {
     failed["reason"].clone()
 }
 
-/// The process that a tool named in `pid` of the home is not there any more.
+/// The process that a tool named in the file `pid` is not there any more. Tools need `--access full` for that: in a sandbox
+/// they have numbers of their own.
 fn is_gone(scene: &Scene) {
-    let pid = scene.world.env.read("../home/pid");
+    let pid = scene.world.env.read("../home/tmp/pid");
     assert!(!std::path::Path::new("/proc").join(pid.trim()).exists(), "{pid} still runs");
 }
 
+/// Claude Code, which has no sandbox, refuses that to root.
+fn unconfined(program: Program) -> &'static [&'static str] {
+    if program == Program::Codex { &["--access", "full"] } else { &[] }
+}
+
 /// The tool writes its file, says who it is, and never comes back.
-const HANGS_IN_A_TOOL: &str = "[[stub:write a.md x]] [[stub:shell echo $$ > $HOME/pid; exec sleep 100000]]";
+const HANGS_IN_A_TOOL: &str = "[[stub:write a.md x]] [[stub:shell echo $$ > $TMPDIR/pid; exec sleep 100000]]";
 
 fn a_tool_that_hangs_runs_into_its_limit(program: Program) {
     let Some(scene) = scene(program, HANGS_IN_A_TOOL) else { return };
     let scene = scene.settings("[agent]\ntool_timeout = \"3s\"");
-    fails(&scene, "stalled", &[]);
+    fails(&scene, "stalled", unconfined(program));
     is_gone(&scene);
 }
 
@@ -49,7 +55,7 @@ fn a_tool_of_codex_that_hangs() {
 
 fn a_task_that_takes_too_long(program: Program) {
     let Some(scene) = scene(program, HANGS_IN_A_TOOL) else { return };
-    fails(&scene, "timeout", &["--timeout", "5s"]);
+    fails(&scene, "timeout", &[&["--timeout", "5s"], unconfined(program)].concat());
     is_gone(&scene);
 }
 
@@ -75,11 +81,11 @@ fn the_model_of_codex_never_answers() {
 
 /// A child of the tool has the program's own standard output open, and stays when the program has gone.
 const HOLDS_THE_PIPE: &str =
-    "[[stub:shell setsid sh -c 'echo $$ > $HOME/pid; exec sleep 100000' > /proc/$PPID/fd/1 2>&1 < /dev/null &]]";
+    "[[stub:shell setsid sh -c 'echo $$ > $TMPDIR/pid; exec sleep 100000' > /proc/$PPID/fd/1 2>&1 < /dev/null &]]";
 
 fn a_child_that_holds_the_pipe(program: Program) {
     let Some(liar) = scene(program, HOLDS_THE_PIPE) else { return };
-    fails(&liar, "no_change", &[]);
+    fails(&liar, "no_change", unconfined(program));
     is_gone(&liar);
 }
 
