@@ -72,7 +72,7 @@ impl Program {
                 let settings = format!(
                     "model = \"gpt-5.5-codex\"\nmodel_provider = \"stub\"\ncheck_for_update_on_startup = false\n\
                      [analytics]\nenabled = false\n[model_providers.stub]\nname = \"stub\"\nbase_url = \"{server}/v1\"\n\
-                     wire_api = \"responses\"\nenv_key = \"STUB_KEY\"\n"
+                     wire_api = \"responses\"\nrequest_max_retries = 1\nstream_max_retries = 1\nenv_key = \"STUB_KEY\"\n"
                 );
                 write(".codex/config.toml", settings);
                 vec![("STUB_KEY", "sk-stub-0123456789".to_owned())]

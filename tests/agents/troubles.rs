@@ -143,3 +143,64 @@ fn claude_may_not_use_a_tool() {
     let reason = fails(&scene, "permission_denied", &[]);
     assert!(reason.contains("Bash(touch b.md)"), "{reason}");
 }
+
+#[test]
+fn the_account_of_codex_is_used_up() {
+    // It names a time of the clock, in minutes, so that this cannot be waited for.
+    let Some(scene) = scene(Program::Codex, "[[stub:write a.md x]] [[stub:limit 3600]]") else { return };
+    let output = scene.run(&["--run-timeout", "8s", "--grace", "1s"]);
+    assert_eq!(output.code, 5, "{output}\n{}", scene.talk());
+    assert!(!scene.world.ticked("1.1"));
+    assert_eq!(scene.used().iter().map(|one| &one.outcome[..]).collect::<Vec<_>>(), ["rate_limited"], "{output}");
+}
+
+#[test]
+fn the_account_of_gemini_is_used_up_for_a_while() {
+    let Some(scene) = scene(Program::Gemini, "[[stub:write a.md x]] [[stub:limit 2 x1]]") else { return };
+    no_try_is_used_up(&scene);
+}
+
+#[test]
+fn the_service_of_codex_is_overloaded() {
+    // Four requests before it gives up.
+    let Some(scene) = scene(Program::Codex, "[[stub:write a.md x]] [[stub:status 529 x5]]") else { return };
+    no_try_is_used_up(&scene);
+}
+
+/// What the service refuses for good is no success, in whatever way the program says so.
+fn the_service_refuses(program: Program) {
+    let Some(scene) = scene(program, "[[stub:write a.md x]] [[stub:status 400]]") else { return };
+    fails(&scene, "crash", &[]);
+}
+
+#[test]
+fn the_service_of_gemini_refuses() {
+    the_service_refuses(Program::Gemini);
+}
+
+#[test]
+fn the_service_of_opencode_refuses() {
+    the_service_refuses(Program::Opencode);
+}
+
+#[test]
+fn the_service_of_qwen_refuses() {
+    the_service_refuses(Program::Qwen);
+}
+
+/// Where only looking is allowed nothing is written, and what was refused is named where the program tells.
+fn only_looks(program: Program, code: &str) {
+    let Some(scene) = scene(program, "[[stub:write a.md x]]") else { return };
+    fails(&scene, code, &["--access", "read"]);
+    assert!(!scene.world.env.path("a.md").exists());
+}
+
+#[test]
+fn claude_only_looks() {
+    only_looks(Program::Claude, "permission_denied");
+}
+
+#[test]
+fn codex_only_looks() {
+    only_looks(Program::Codex, "permission_denied");
+}

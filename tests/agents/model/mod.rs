@@ -39,7 +39,9 @@ pub(crate) struct Asked {
     pub(crate) model: String,
     /// The last text of the person with words for this server, or the first one.
     pub(crate) prompt: String,
-    /// How many results of tools came after that.
+    /// How many results of tools came before that, in the same session.
+    pub(crate) before: usize,
+    /// How many came after it.
     pub(crate) results: usize,
     /// The tools that were offered.
     pub(crate) tools: Vec<String>,
@@ -161,6 +163,7 @@ impl Shared {
             path: path.to_owned(),
             model: talk.model.clone(),
             prompt: talk.prompt.clone(),
+            before: talk.before,
             results: talk.results,
             tools: talk.tools.keys().cloned().collect(),
             bytes: request.body.len(),

@@ -36,6 +36,8 @@ pub(super) struct Talk {
     pub(super) counts_tokens: bool,
     /// The last text of the person with words for this server, or the first one.
     pub(super) prompt: String,
+    /// Results of tools before it: it goes on with a session.
+    pub(super) before: usize,
     /// Results of tools since the prompt.
     pub(super) results: usize,
     pub(super) tools: BTreeMap<String, Tool>,
@@ -83,6 +85,7 @@ impl Talk {
             stream: body["stream"].as_bool().unwrap_or_else(|| path.contains(":stream")),
             counts_tokens,
             prompt,
+            before: at.map_or(0, |at| turns[..at].iter().filter(|turn| matches!(turn, Turn::Result)).count()),
             results: since.iter().filter(|turn| matches!(turn, Turn::Result)).count(),
             tools,
             json: schema(json),
