@@ -765,8 +765,7 @@ impl Limits {
         let quarter = limit / 4;
         if now - self.last_sign >= quarter {
             let cpu = tree.cpu();
-            // A timer in an idle program is not activity: a thousandth of a processor is. A tick is 10 ms.
-            if cpu.abs_diff(self.cpu) >= (quarter.as_secs() / 10).max(1) {
+            if is_activity(cpu.abs_diff(self.cpu), quarter, self.busy_idle.is_some()) {
                 self.last_sign = now;
             }
             self.cpu = cpu;
@@ -786,6 +785,13 @@ impl Limits {
             (None, None) => self.grace.min(LEFT_BEHIND_GRACE),
         }
     }
+}
+
+/// Whether so many ticks (10 ms each) in that time are a sign of work. A timer in an idle program is none: a thousandth of a
+/// processor is. Agents say what they do, and use up to a sixtieth while they wait for their model: a twentieth is there.
+fn is_activity(ticks: u64, time: Duration, agent: bool) -> bool {
+    let share = if agent { 20 } else { 1000 };
+    ticks >= (time.as_millis() as u64 / 10 / share).max(1)
 }
 
 /// The log of a try. A log that cannot be written is told of, and stops nothing.

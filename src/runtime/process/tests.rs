@@ -337,6 +337,18 @@ async fn neither_output_nor_activity_is_stalled() {
     assert_eq!((outcome.ended, outcome.signal), (Ended::Idle, Some(15)));
 }
 
+/// What real agents were seen to use while they waited for their model (ticks of 10 ms in a minute), and a compiler.
+#[test]
+fn an_agent_that_waits_for_its_model_is_not_at_work() {
+    let minute = Duration::from_secs(60);
+    for (program, ticks) in [("claude", 5), ("qwen", 3), ("gemini", 16), ("codex", 45), ("opencode", 96)] {
+        assert!(!is_activity(ticks, minute, true), "{program}");
+    }
+    assert!(is_activity(3000, minute, true));
+    assert!(is_activity(6, minute, false) && !is_activity(5, minute, false), "a command may say nothing for long");
+    assert!(!is_activity(0, Duration::from_millis(10), false));
+}
+
 #[tokio::test]
 async fn a_timeout_ends_the_tree_even_where_it_ignores_term() {
     let dir = folder();

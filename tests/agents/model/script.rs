@@ -152,7 +152,15 @@ fn call(talk: &Talk, verb: &str, rest: &str) -> Answer {
     };
     let shell = |command: &str| {
         let names = ["Bash", "bash", "run_shell_command", "exec_command", "shell_command", "shell"];
-        tool(&names, &[(&["command", "cmd"], command), (&["description"], "a step")])
+        let called = tool(&names, &[(&["command", "cmd"], command), (&["description"], "a step")]);
+        called.map(|answer| match answer {
+            // Codex would answer for a command that still runs after ten seconds.
+            Answer::Call(name, mut arguments) if name == "exec_command" => {
+                arguments["yield_time_ms"] = json!(600_000);
+                Answer::Call(name, arguments)
+            }
+            other => other,
+        })
     };
     let found = match verb {
         "write" => tool(
