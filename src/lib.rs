@@ -6,6 +6,7 @@
 //! * [`plan`]: document -> steps, groups, edges and their reasons, bounds. Pure.
 //! * [`engine`]: the scheduler, `step(&mut RunState, Event) -> Vec<Effect>`; retry policy; verdicts. Pure.
 //! * [`prompt`]: templates, pages and facts -> the words of a try, within a budget. Pure.
+//! * [`mask`]: takes secrets out of text. Pure.
 //! * [`runtime`]: the driver, a `tokio` loop that carries out effects and feeds events back; processes, control.
 //! * [`git`]: the git command line behind typed functions: snapshots of a tree, attribution, commits.
 //! * [`store`]: everything on disk beside the list: paths, atomic writes, lock, journal, state file, progress.
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod document;
 pub mod engine;
 pub mod git;
+pub mod mask;
 pub mod plan;
 pub mod plugin;
 pub mod prompt;

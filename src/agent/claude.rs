@@ -14,23 +14,6 @@ use super::{
 
 /// What it may do unattended besides editing files in its folder; whatever is not here is refused, and said.
 const TOOLS: &str = "Bash,Edit,Write,Read,NotebookEdit,WebFetch,WebSearch,Task,Skill";
-/// What Claude Code leaves in the environment of what it runs, so that a session started from there takes itself for a
-/// part of it.
-const MARKS: &[&str] = &[
-    "CLAUDECODE",
-    "CLAUDE_CODE_ENTRYPOINT",
-    "CLAUDE_CODE_CHILD_SESSION",
-    "CLAUDE_CODE_CHILD_NOTES_DIR",
-    "CLAUDE_CODE_MESSAGING_SOCKET",
-    "CLAUDE_CODE_MESSAGING_TOKEN",
-    "CLAUDE_CODE_SESSION_ATTENDED",
-    "CLAUDE_CODE_SESSION_ID",
-    "CLAUDE_ENV_FILE",
-    "CLAUDE_PID",
-    "CLAUDE_PLUGIN_DATA",
-    "CLAUDE_PLUGIN_ROOT",
-    "CLAUDE_PROJECT_DIR",
-];
 
 /// See the module.
 #[derive(Debug)]
@@ -62,7 +45,6 @@ impl Adapter for Claude {
             .each("--model", call.model)
             .each("--resume", call.resume)
             .args(call.args)
-            .without(MARKS)
             .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
             .env("DISABLE_AUTOUPDATER", "1")
     }

@@ -25,6 +25,7 @@ mod reading;
 #[cfg(test)]
 mod samples;
 mod session;
+pub mod surroundings;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -198,12 +199,6 @@ impl Start {
         self.env.push((name.into(), Some(value.into())));
         self
     }
-
-    /// Without variables that an agent around us may have left.
-    fn without(mut self, names: &[&str]) -> Self {
-        self.env.extend(names.iter().map(|name| (name.into(), None)));
-        self
-    }
 }
 
 /// How the prompt gets in. Standard input is closed behind it in any case: several agents wait for ever where it is open.
@@ -295,6 +290,24 @@ pub enum Said {
 }
 
 impl Said {
+    /// Passes every text in it that may have a secret in it to `each`.
+    pub fn texts(&mut self, mut each: impl FnMut(&mut String)) {
+        match self {
+            Self::Text(text)
+            | Self::ToolBegins { detail: text, .. }
+            | Self::Denied { tool: text }
+            | Self::Retrying { error: text, .. }
+            | Self::Limited(Limit { message: text, .. })
+            | Self::Final { error: Some(text) } => each(text),
+            Self::Session(_)
+            | Self::Model(_)
+            | Self::ToolEnds { .. }
+            | Self::Used { .. }
+            | Self::UsedInAll { .. }
+            | Self::Final { error: None } => {}
+        }
+    }
+
     /// For people, by lines.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {

@@ -11,11 +11,13 @@ use super::args::{RunArgs, Selection};
 use super::{Error, config};
 use crate::agent::choose::{Preferences, Rule};
 use crate::agent::prices::Price;
+use crate::agent::surroundings::Surroundings;
 use crate::agent::{self, Access};
 use crate::document::quota::Quota;
 use crate::document::{duration, size};
 use crate::engine::budget::{self, Amount, Bounds};
 use crate::engine::gates;
+use crate::mask;
 use crate::plan;
 use crate::prompt::Templates;
 use crate::runtime::admission::Thresholds;
@@ -254,6 +256,14 @@ pub struct RunSettings {
     pub learnings_max: usize,
     /// How many tokens those may have.
     pub learnings_max_tokens: usize,
+    /// What is taken out of everything that is kept, shown, sent or committed.
+    pub secrets: mask::Config,
+    /// Whether changed files are searched for secrets.
+    pub secrets_scan: bool,
+    /// Patterns of files that may have secrets in them.
+    pub secrets_allow: Vec<String>,
+    /// What of our environment agents get.
+    pub agent_env: Surroundings,
 }
 
 impl Default for RunSettings {
@@ -312,6 +322,10 @@ impl Default for RunSettings {
             prompt_max_tokens: 24_000,
             learnings_max: 8,
             learnings_max_tokens: 1500,
+            secrets: mask::Config::default(),
+            secrets_scan: true,
+            secrets_allow: Vec::new(),
+            agent_env: Surroundings::default(),
         }
     }
 }
@@ -408,6 +422,13 @@ pub const KEYS: &[(&str, &str)] = &[
     ("prompt.max_tokens", "SPEC_PROMPT_MAX_TOKENS"),
     ("learnings.max", "SPEC_LEARNINGS_MAX"),
     ("learnings.max_tokens", "SPEC_LEARNINGS_MAX_TOKENS"),
+    ("secrets.mask", "SPEC_SECRETS_MASK"),
+    ("secrets.env", "SPEC_SECRETS_ENV"),
+    ("secrets.patterns", "SPEC_SECRETS_PATTERNS"),
+    ("secrets.scan", "SPEC_SECRETS_SCAN"),
+    ("secrets.allow", "SPEC_SECRETS_ALLOW"),
+    ("agent_env.pass", "SPEC_AGENT_ENV_PASS"),
+    ("agent_env.remove", "SPEC_AGENT_ENV_REMOVE"),
     ("resources.*", ""),
     ("agents.*.program", ""),
     ("agents.*.args", ""),
@@ -629,6 +650,19 @@ impl RunSettings {
             "admission.load" => self.admission.load = number(raw)?,
             "admission.files" => self.admission.files = share(raw)?,
             "admission.disk_reserve" => self.admission.disk_reserve = Some(bytes(raw)?),
+            "secrets.mask" => self.secrets.on = flag(raw)?,
+            "secrets.env" => self.secrets.env = list(raw)?,
+            "secrets.patterns" => {
+                let patterns = list(raw)?;
+                patterns.iter().try_for_each(|pattern| {
+                    mask::check_pattern(pattern).map_err(|error| format!("has `{pattern}`, which {error}"))
+                })?;
+                self.secrets.patterns = patterns;
+            }
+            "secrets.scan" => self.secrets_scan = flag(raw)?,
+            "secrets.allow" => self.secrets_allow = list(raw)?,
+            "agent_env.pass" => self.agent_env.pass = list(raw)?,
+            "agent_env.remove" => self.agent_env.remove = list(raw)?,
             _ => match key.split_once('.') {
                 Some(("resources", name)) => {
                     self.resources.insert(name.to_owned(), count(raw)?);

@@ -6,10 +6,14 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::call::{Git, PRIVATE};
 use super::change::{Blob, Change, Oid, RepoPath};
 use super::error::Error;
+use super::glob::Declared;
+use crate::mask::{Found, Masker};
 use crate::store::fs::TEMP_PREFIX;
 
 /// What never gets into a commit: a run's own files beside the list.
@@ -26,6 +30,46 @@ pub struct Repo {
     pub(super) common_dir: PathBuf,
     /// How git writes "no object" here.
     pub(super) no_object: String,
+    /// What must not get into a commit.
+    pub(super) secrets: Option<Arc<Secrets>>,
+}
+
+/// When a file was written, and how long it is.
+pub(super) type Written = (Option<SystemTime>, u64);
+
+/// Finds secrets in files that are about to be taken in.
+#[derive(Debug)]
+pub struct Secrets {
+    masker: Arc<Masker>,
+    allow: Vec<Declared>,
+}
+
+impl Secrets {
+    /// Larger files are not looked through.
+    const LARGEST: u64 = 4 * 1024 * 1024;
+
+    /// All that the masker is sure of, but in files that these patterns name.
+    #[must_use]
+    pub fn new(masker: Arc<Masker>, allow: &[String]) -> Self {
+        Self { masker, allow: allow.iter().map(|pattern| Declared::new(pattern, true)).collect() }
+    }
+
+    /// The bytes of a file of text that is to be looked through, when it was written, and how long it is.
+    pub(super) fn read(&self, root: &Path, path: &RepoPath) -> Option<(Vec<u8>, Written)> {
+        let file = path.on_disk(root);
+        let found = file.symlink_metadata().ok()?;
+        if !found.is_file() || found.len() > Self::LARGEST || self.allow.iter().any(|allowed| allowed.covers(path)) {
+            return None;
+        }
+        let bytes = std::fs::read(file).ok()?;
+        // As git tells what is no text.
+        (!bytes[..bytes.len().min(8000)].contains(&0)).then_some((bytes, (found.modified().ok(), found.len())))
+    }
+
+    /// What in it is a secret.
+    pub(super) fn find<'a>(&self, bytes: &'a [u8]) -> Vec<Found<'a>> {
+        self.masker.find(bytes)
+    }
 }
 
 /// The files of a spec that are `spec`'s to write, relative to the root of the repository.
@@ -118,7 +162,15 @@ impl Repo {
             git_dir: OsStr::from_bytes(git_dir).into(),
             common_dir: OsStr::from_bytes(common_dir).into(),
             no_object: "0".repeat(if hash == b"sha256" { 64 } else { 40 }),
+            secrets: None,
         }))
+    }
+
+    /// The same, and no commit made of its trees gets secrets.
+    #[must_use]
+    pub fn without_secrets(mut self, secrets: Option<Secrets>) -> Self {
+        self.secrets = secrets.map(Arc::new);
+        self
     }
 
     /// The root of the working tree.

@@ -5,14 +5,14 @@
 //! look lists what is unlike it, takes that in, contents and all, and compares two trees: one call where nothing
 //! changed, four where something did. The user's index is never touched.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Read;
 use std::path::PathBuf;
 
 use super::call::PRIVATE;
-use super::change::{Change, Oid, RepoPath};
+use super::change::{Change, Mode, Oid, RepoPath};
 use super::error::Error;
-use super::repo::{Repo, SpecFiles, unexpected};
+use super::repo::{Repo, SpecFiles, Written, unexpected};
 use crate::store::event::TreeEntry;
 
 /// Follows the working tree of a repository.
@@ -26,11 +26,16 @@ pub struct Snapshot {
     most_new: usize,
     /// What was not taken in at the last look, and why.
     refused: BTreeMap<RepoPath, Refusal>,
+    /// When those of them were written that contain secrets: who writes to one again has to answer for it.
+    written: BTreeMap<RepoPath, Written>,
     /// What would have been refused before the run already; left out of everything as long as it is there.
     before: BTreeSet<RepoPath>,
     /// What a slot began with: there, what a task put into the index by force is its change, ignored or not.
     base: Option<Oid>,
 }
+
+/// Of how many files that are gone in the same look the contents are asked for, since one may have been moved.
+const GONE: usize = 50;
 
 /// Which running tasks may have made a path.
 pub type Whose<'a> = dyn Fn(&RepoPath) -> BTreeSet<String> + 'a;
@@ -69,6 +74,13 @@ impl Refused {
 pub enum Refusal {
     /// It looks like a secret: a key, a password file, an `.env`.
     Secret,
+    /// A line that was added to it looks like one.
+    Contains {
+        /// 1-based.
+        line: usize,
+        /// What it looks like.
+        kind: &'static str,
+    },
     /// It is one of thousands of new files.
     TooMany,
     /// It is a repository of its own.
@@ -83,6 +95,7 @@ impl Refusal {
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Secret => "looks like a secret",
+            Self::Contains { .. } => "contains a secret",
             Self::TooMany => "is one of too many new files",
             Self::Repository => "is a repository of its own",
             Self::Unreadable => "cannot be read",
@@ -105,6 +118,7 @@ impl Snapshot {
             tree,
             most_new,
             refused: BTreeMap::new(),
+            written: BTreeMap::new(),
             before: BTreeSet::new(),
             base: None,
         };
@@ -116,8 +130,8 @@ impl Snapshot {
     pub(super) fn at(repo: &Repo, own: SpecFiles, most_new: usize, base: &Oid) -> Result<Self, Error> {
         let index = copy_of_index(repo)?;
         let tree = repo.tree_of(Some(base))?;
-        let (refused, before) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Self { repo: repo.clone(), own, index, tree, most_new, refused, before, base: Some(base.clone()) })
+        let (refused, written, before) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Ok(Self { repo: repo.clone(), own, index, tree, most_new, refused, written, before, base: Some(base.clone()) })
     }
 
     /// These new files are nobody's, as long as they are there.
@@ -166,6 +180,10 @@ impl Snapshot {
         unlike.retain(|path, _| !self.before.contains(path));
         let mut refused = self.judge(&unlike, whose);
         unlike.retain(|path, _| !refused.contains_key(path));
+        let found = self.search(&unlike)?;
+        unlike.retain(|path, _| !found.contains_key(path));
+        let with_secrets: BTreeMap<_, _> = found.iter().map(|(path, (why, _))| (path.clone(), *why)).collect();
+        let written: BTreeMap<_, _> = found.into_iter().map(|(path, (_, written))| (path, written)).collect();
         let mut changes = Vec::new();
         if !unlike.is_empty() || first {
             let paths: Vec<&RepoPath> = unlike.keys().collect();
@@ -180,20 +198,24 @@ impl Snapshot {
             self.tree = tree;
         }
         if first {
-            // Nobody's fault any more, and not to be counted with what tasks make.
-            let seen = refused.iter().map(|(path, &why)| Refused { path: path.clone(), why }).collect();
+            let seen =
+                refused.iter().chain(&with_secrets).map(|(path, &why)| Refused { path: path.clone(), why }).collect();
+            // Nobody's fault any more, and not to be counted with what tasks make. A secret may be taken out again.
             self.before = refused.into_keys().collect();
+            (self.refused, self.written) = (with_secrets, written);
             return Ok(Seen { changes, refused: seen, cleared: Vec::new() });
         }
+        refused.extend(with_secrets);
         let fresh = |(path, why): (&RepoPath, &Refusal)| {
-            (self.refused.get(path) != Some(why)).then(|| Refused { path: path.clone(), why: *why })
+            let known = self.refused.get(path) == Some(why) && self.written.get(path) == written.get(path);
+            (!known).then(|| Refused { path: path.clone(), why: *why })
         };
         let seen = Seen {
             changes,
             refused: refused.iter().filter_map(fresh).collect(),
             cleared: self.refused.keys().filter(|path| !refused.contains_key(*path)).cloned().collect(),
         };
-        self.refused = refused;
+        (self.refused, self.written) = (refused, written);
         Ok(seen)
     }
 
@@ -256,6 +278,47 @@ impl Snapshot {
         let file = std::fs::File::open(path.on_disk(&self.repo.root));
         file.is_ok_and(|file| file.take(64 * 1024).read_to_end(&mut start).is_ok())
             && memchr::memmem::find(&start, b"PRIVATE KEY").is_some()
+    }
+
+    /// Which of these files got a line that looks like a secret, by what is in them. Before they are taken in: what git
+    /// has once, it keeps.
+    fn search(&self, unlike: &BTreeMap<RepoPath, bool>) -> Result<BTreeMap<RepoPath, (Refusal, Written)>, Error> {
+        let mut refused = BTreeMap::new();
+        let Some(secrets) = &self.repo.secrets else { return Ok(refused) };
+        // Lines that were there before, in the file or in one that is gone, are not added.
+        let mut moved: Option<HashSet<Vec<u8>>> = None;
+        for path in unlike.keys() {
+            let Some((bytes, when)) = secrets.read(&self.repo.root, path) else { continue };
+            let mut found = secrets.find(&bytes);
+            if found.is_empty() {
+                continue;
+            }
+            let old = self.lines_of([path])?;
+            found.retain(|found| !old.contains(found.text.trim_ascii_end()));
+            if !found.is_empty() {
+                let gone = || unlike.keys().filter(|path| path.on_disk(&self.repo.root).symlink_metadata().is_err());
+                let moved = match &mut moved {
+                    Some(moved) => moved,
+                    None => moved.insert(self.lines_of(gone().take(GONE))?),
+                };
+                found.retain(|found| !moved.contains(found.text.trim_ascii_end()));
+            }
+            if let Some(found) = found.first() {
+                let why = Refusal::Contains { line: found.line, kind: found.kind };
+                refused.insert(path.clone(), (why, when));
+            }
+        }
+        Ok(refused)
+    }
+
+    /// The lines of these files as of the last look.
+    fn lines_of<'a>(&self, paths: impl IntoIterator<Item = &'a RepoPath>) -> Result<HashSet<Vec<u8>>, Error> {
+        let mut lines = HashSet::new();
+        for blob in self.repo.blobs_at(Some(&self.tree), paths)?.values().filter(|blob| blob.mode != Mode::Submodule) {
+            let content = self.repo.content(&blob.oid)?;
+            lines.extend(content.split(|&byte| byte == b'\n').map(|line| line.trim_ascii_end().to_vec()));
+        }
+        Ok(lines)
     }
 
     /// Takes these paths in as they are now. What cannot be read (or is cut short by someone while git reads it) is

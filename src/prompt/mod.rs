@@ -15,6 +15,8 @@ pub use template::{TEMPLATE_NAMES, TemplateError, Templates};
 
 use template::{Place, Template};
 
+use crate::mask::Masker;
+
 /// A part of a prompt: what `spec prompt` reports the size of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
@@ -161,6 +163,18 @@ impl Prompt {
     #[must_use]
     pub fn text(&self) -> String {
         self.pieces.iter().map(|(_, text)| text.as_str()).collect()
+    }
+
+    /// Takes secrets out of it.
+    pub fn mask(&mut self, masker: &Masker) {
+        let (mut before, mut shared) = (0, 0);
+        for (_, text) in &mut self.pieces {
+            let is_shared = before < self.shared;
+            before += text.len();
+            masker.mask(text);
+            shared += if is_shared { text.len() } else { 0 };
+        }
+        self.shared = shared;
     }
 
     /// Bytes and estimated tokens of each part that is there, in the order of the prompt.

@@ -18,12 +18,14 @@ use super::sandbox::Cell;
 use super::shell::Shell;
 use super::slots::{Claim, Workspace};
 use super::spending::InUse;
+use crate::agent::surroundings::Surroundings;
 use crate::agent::{self, Access, Agent, Call, Cumulative, Decoder, Said, Session, Used};
 use crate::document::quota::Quota;
 use crate::engine::Node;
 use crate::engine::gates::{End, Word};
 use crate::engine::output::{Report, Scanner};
 use crate::git::REPOSITORY_VARIABLES;
+use crate::mask::Masker;
 
 /// Where and how the commands of a try are run.
 #[derive(Clone)]
@@ -44,6 +46,7 @@ pub(super) struct Attempt {
     pub(super) grace: Duration,
     pub(super) quota: Quota,
     pub(super) sandbox: Option<Cell>,
+    pub(super) mask: Arc<Masker>,
     pub(super) display: Option<mpsc::Sender<Line>>,
     pub(super) spawned: mpsc::UnboundedSender<Spawned>,
     pub(super) in_use: mpsc::UnboundedSender<InUse>,
@@ -119,6 +122,8 @@ pub(super) struct Order {
     pub(super) access: Access,
     /// It works in a git repository.
     pub(super) git: bool,
+    /// What of our environment it gets.
+    pub(super) surroundings: Surroundings,
 }
 
 /// Reads what an agent prints, as it comes.
@@ -131,13 +136,15 @@ struct Reading {
     /// What the agent had used before it resumed its session, and which figures are those of the whole of it.
     before: Option<(Used, Cumulative)>,
     node: Node,
+    mask: Arc<Masker>,
 }
 
 impl Reading {
     fn line(&mut self, stream: Stream, line: &[u8]) {
-        let Self { decoder, session, notes, display, node, in_use, before } = self;
+        let Self { decoder, session, notes, display, node, in_use, before, mask } = self;
         let had = (session.tokens, session.cost);
-        let mut say = |said: Said| {
+        let mut say = |mut said: Said| {
+            said.texts(|text| mask.mask(text));
             for text in display.iter().flat_map(|display| said.lines().into_iter().map(move |text| (display, text))) {
                 let (display, mut text) = text;
                 text.truncate(text.floor_char_boundary(DISPLAY_MAX));
@@ -265,6 +272,7 @@ impl Attempt {
         spec.idle_timeout = Some(self.idle);
         spec.grace = self.grace;
         spec.watch = Watch::new(self.quota);
+        spec.mask = Some(Arc::clone(&self.mask));
         spec.display = self.display.clone().map(|lines| (lines, self.node));
         spec
     }
@@ -273,7 +281,10 @@ impl Attempt {
     pub(super) async fn executor(self, command: String, prompt: String, brake: Brake) -> Worked {
         let scanner = Arc::new(Mutex::new(Scanner::default()));
         let sink = Arc::clone(&scanner);
-        let on_line: LineSink = Box::new(move |line| sink.lock().unwrap_or_else(PoisonError::into_inner).line(line));
+        let mask = Arc::clone(&self.mask);
+        // What it asks for gets into the list, and what it says into the journal.
+        let on_line: LineSink =
+            Box::new(move |line| sink.lock().unwrap_or_else(PoisonError::into_inner).line(&mask.bytes(line)));
         let mut spec = self.spec(self.shell.exec(&command), self.timeout);
         spec.stdin = Some(prompt.into_bytes());
         spec.on_line = Some(on_line);
@@ -325,15 +336,18 @@ impl Attempt {
             }
         }
         let mut spec = self.spec(CommandLine { program: start.program, args: start.args }, self.timeout);
-        spec.env.extend(start.env);
+        let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+        let kept_back = order.surroundings.kept_back(names.iter().map(String::as_str));
+        let ours = std::mem::take(&mut spec.env);
+        spec.env = kept_back.into_iter().map(|name| (name.into(), None)).chain(ours).chain(start.env).collect();
         spec.stdin = Some(stdin);
         // People see what it says, not the lines that it prints.
         let (notes, receiver) = mpsc::unbounded_channel();
         let display = spec.display.take().map(|(lines, _)| lines);
         let (decoder, session) = (order.agent.decoder(), Session::default());
         let before = order.resume.as_ref().map(|(_, used)| (*used, order.agent.cumulative()));
-        let (in_use, node) = (self.in_use.clone(), self.node);
-        let reading = Reading { decoder, session, notes, display, in_use, before, node };
+        let (in_use, node, mask) = (self.in_use.clone(), self.node, Arc::clone(&self.mask));
+        let reading = Reading { decoder, session, notes, display, in_use, before, node, mask };
         let reading = Arc::new(Mutex::new(reading));
         let sink = |stream| -> LineSink {
             let reading = Arc::clone(&reading);
@@ -344,8 +358,9 @@ impl Attempt {
         let outcome = self.process(spec, &brake).await;
         let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
         let exit = outcome.as_ref().ok().and_then(|outcome| outcome.exit);
-        let Reading { decoder, session, .. } = &mut *reading;
-        decoder.end(exit, &mut |said| {
+        let Reading { decoder, session, mask, .. } = &mut *reading;
+        decoder.end(exit, &mut |mut said| {
+            said.texts(|text| mask.mask(text));
             session.take(said);
         });
         let mut session = std::mem::take(session);

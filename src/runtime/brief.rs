@@ -8,6 +8,7 @@ use crate::document::{Document, FileEntry};
 use crate::engine::gates::Ownership;
 use crate::engine::{Code, Failure};
 use crate::git::{self, Repo};
+use crate::mask::Masker;
 use crate::plan::{self, Mode, Plan};
 use crate::prompt::{self, Brief, Elsewhere, Failed, Files, Learned, Page, Prompt, References, Sibling};
 use crate::store::learnings::{self, Kind, Library, Query};
@@ -29,6 +30,8 @@ pub struct Asked<'a> {
     pub repo: Option<&'a Repo>,
     /// How tasks are run.
     pub settings: &'a RunSettings,
+    /// Takes secrets out.
+    pub mask: &'a Masker,
     /// The task.
     pub work: Work<'a>,
     /// 1 for the first try.
@@ -89,7 +92,8 @@ pub fn prompt(asked: &Asked<'_>) -> (Prompt, Vec<(&'static str, String)>) {
         pages: pages(asked, &inside),
         references: references(asked),
     };
-    let prompt = prompt::build(&settings.templates, &brief, settings.prompt_max_tokens);
+    let mut prompt = prompt::build(&settings.templates, &brief, settings.prompt_max_tokens);
+    prompt.mask(asked.mask);
     if prompt.too_long {
         let (_, tokens) = prompt.size();
         let most = settings.prompt_max_tokens;

@@ -47,6 +47,7 @@ use crate::engine::{
     self, Account, Code, Effect, Event as Told, Failure, Finish, Halt, Kind, Millis, Node, Phase, RunState, Steer,
 };
 use crate::git::{Attribution, Change, Declared, Oid, Refusal, Refused, RepoPath, Taken, Work};
+use crate::mask::Masker;
 use crate::plan;
 use crate::report::Reporters;
 use crate::store::event::{Envelope, Event, SCHEMA, Summary, TaskRef, TreeEntry};
@@ -205,6 +206,8 @@ pub(super) struct Parts {
     pub(super) paths: SpecPaths,
     pub(super) root: PathBuf,
     pub(super) shell: Arc<Shell>,
+    /// Takes secrets out of everything that is kept, shown, sent or committed.
+    pub(super) mask: Arc<Masker>,
     pub(super) sandbox: Option<Sandbox>,
     pub(super) locks: Vec<SpecLock>,
     pub(super) journal: Journal,
@@ -462,8 +465,11 @@ impl Driver {
 
     // ---- events ---------------------------------------------------------------------------------------------------
 
-    /// Appends events to the journal, with one write, and reports them.
-    pub(super) fn emit_all(&mut self, events: Vec<Event>) -> Result<(), PathError> {
+    /// Appends events to the journal, with one write, and reports them; without secrets.
+    pub(super) fn emit_all(&mut self, mut events: Vec<Event>) -> Result<(), PathError> {
+        for event in &mut events {
+            event.texts(|text| self.parts.mask.mask(text));
+        }
         let time = clock::timestamp();
         // What only says how far a task came may wait for the end of the turn: nothing is started before that.
         let written = if events.iter().all(on_the_way) {
@@ -531,6 +537,7 @@ impl Driver {
             }
             Effect::Retry { node, attempt, failure, delay, counted } => {
                 self.summary.retries += 1;
+                let failure = self.masked(failure);
                 let event = Event::TaskRetry {
                     task: self.task(node),
                     attempt,
@@ -550,7 +557,10 @@ impl Driver {
                 life.failure = Some(Box::new(failure));
                 self.emit(event)?;
             }
-            Effect::Fail { node, attempt, failure } => self.failed(node, attempt, failure)?,
+            Effect::Fail { node, attempt, failure } => {
+                let failure = self.masked(failure);
+                self.failed(node, attempt, failure)?;
+            }
             Effect::Block { node, by } => {
                 let event = Event::TaskBlocked { task: self.task(node), by: self.parts.board.labels(&by) };
                 if self.parts.engine.kind(node) != Kind::Parent {
@@ -570,6 +580,13 @@ impl Driver {
             Effect::Finish(finish) => self.finish = Some(finish),
         }
         Ok(())
+    }
+
+    /// The failure as it is told, to the next try, too.
+    fn masked(&self, mut failure: Failure) -> Failure {
+        self.parts.mask.mask(&mut failure.reason);
+        self.parts.mask.mask(&mut failure.evidence);
+        failure
     }
 
     /// The list is looked at before each step, and planned anew where it is not as it was.
@@ -902,6 +919,7 @@ impl Driver {
             grace: parts.settings.grace,
             quota: job.quota,
             sandbox,
+            mask: Arc::clone(&parts.mask),
             display: Some(self.lines.0.clone()),
             spawned: self.spawned.0.clone(),
             in_use: self.in_use.0.clone(),
@@ -999,6 +1017,7 @@ impl Driver {
             resume,
             access: settings.access,
             git: self.parts.tree.is_some(),
+            surroundings: settings.agent_env.clone(),
         })
     }
 
@@ -1197,6 +1216,7 @@ impl Driver {
             root: &parts.root,
             repo: parts.tree.as_ref().map(|tree| &tree.repo),
             settings: &parts.settings,
+            mask: &parts.mask,
             work,
             attempt: number,
             failure: parts.lives[node].failure.as_deref(),
@@ -1311,7 +1331,7 @@ impl Driver {
                 self.summary.workers_failed += 1;
             }
         }
-        if let Some(text) = read_progress(&self.progress_file(node)) {
+        if let Some(text) = read_progress(&self.progress_file(node), &self.parts.mask) {
             if !text.trim().is_empty() {
                 events.push(Event::TaskProgress { task: task.clone(), attempt, text: text.clone() });
             }
@@ -1495,9 +1515,13 @@ impl Driver {
             listed(false).filter(|file| !there(&file.path, file.glob)).map(|file| file.path.clone()).collect();
         let still_there: Vec<String> =
             listed(true).filter(|file| there(&file.path, file.glob)).map(|file| file.path.clone()).collect();
-        let refused = |why: Refusal| taken.refused.iter().filter(move |refused| refused.why == why);
-        let too_many = refused(Refusal::TooMany).count();
-        let secrets: Vec<String> = refused(Refusal::Secret).map(|refused| refused.path.to_string()).collect();
+        let too_many = taken.refused.iter().filter(|refused| refused.why == Refusal::TooMany).count();
+        let secret = |refused: &Refused| match refused.why {
+            Refusal::Secret => Some(refused.path.to_string()),
+            Refusal::Contains { line, kind } => Some(format!("{}:{line} ({kind})", refused.path)),
+            _ => None,
+        };
+        let secrets: Vec<String> = taken.refused.iter().filter_map(secret).collect();
         let end = match (last.end(self.limits(node)), &life.over_budget) {
             (End::Cancelled, Some(over)) => End::OverQuota(Code::QuotaCost, over.clone()),
             (end, _) => end,
@@ -1959,11 +1983,13 @@ where
     Done::Executor { node, ran, report, session, space }
 }
 
-/// What is in an isolated progress file, if it is there.
-pub(super) fn read_progress(path: &Path) -> Option<String> {
+/// What is in an isolated progress file, if it is there, without secrets.
+pub(super) fn read_progress(path: &Path, mask: &Masker) -> Option<String> {
     let mut bytes = crate::store::fs::read_if_exists(path).ok().flatten()?;
     bytes.truncate(PROGRESS_MAX);
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    mask.mask(&mut text);
+    Some(text)
 }
 
 /// Sleeps until then; for ever without a time.

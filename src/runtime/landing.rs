@@ -281,15 +281,16 @@ impl Driver {
         }
     }
 
-    /// The commit's message: the task's own, or one made of its id and title.
+    /// The commit's message: the task's own, or one made of its id and title; without secrets.
     fn message(&self, node: Node) -> String {
         let own = self.parts.lives[node].job.as_ref().and_then(|job| job.commit.clone());
         let own = own.filter(|message| !message.trim().is_empty());
-        own.unwrap_or_else(|| {
+        let message = own.unwrap_or_else(|| {
             let item = self.parts.board.item(node);
             let id = item.id.as_ref().map_or_else(String::new, |id| format!("{id} "));
             format!("chore({}): {id}{}", self.parts.paths.name(), item.title)
-        })
+        });
+        self.parts.mask.text(&message).into_owned()
     }
 
     /// Merges the progress of these tasks on disk and ticks their boxes, and those of parents that are done with them.
@@ -328,7 +329,7 @@ impl Driver {
         let isolated: Vec<PathBuf> = tasks.iter().map(|node| self.progress_file(*node)).collect();
         let isolated: Vec<&Path> = isolated.iter().map(PathBuf::as_path).collect();
         if !entries.is_empty() {
-            progress::land(&self.parts.paths, &entries, Some(&now.borrowed()), &isolated)?;
+            progress::land(&self.parts.paths, &self.parts.mask, &entries, Some(&now.borrowed()), &isolated)?;
         }
         Ok(())
     }
@@ -418,7 +419,7 @@ impl Driver {
             let code = life.failure.as_ref().map(|failure| failure.code.name());
             let ended = code.map_or(Ended::Unfinished, |code| Ended::Failed { code });
             if !words.text.trim().is_empty() {
-                progress::land(&self.parts.paths, &[words.entry(ended)], None, &[&file])?;
+                progress::land(&self.parts.paths, &self.parts.mask, &[words.entry(ended)], None, &[&file])?;
             }
         }
         Ok(())

@@ -24,7 +24,10 @@ use crate::cli::settings::{Isolation, RunSettings};
 use crate::document::{self, Diagnostic, Document, Severity};
 use crate::engine::budget::Spend;
 use crate::engine::{Code, Failure, Policy, RunState, Seed, Steer};
-use crate::git::{self, Blob, Change, Committer, Declared, Oid, Refused, Repo, RepoPath, SpecFiles, Work};
+use crate::git::{
+    self, Blob, Change, Committer, Declared, Oid, Refusal, Refused, Repo, RepoPath, Secrets, SpecFiles, Work,
+};
+use crate::mask::{Masker, PatternError};
 use crate::plan::{self, Mode};
 use crate::report::Reporters;
 use crate::store::event::{Event, TreeEntry};
@@ -102,6 +105,9 @@ pub enum RunError {
     /// What is wanted cannot be had.
     #[error("{0}")]
     Sandbox(String),
+    /// The patterns of secrets cannot be searched for.
+    #[error("what is secret cannot be searched for: it {0}")]
+    Secrets(#[from] PatternError),
     /// The mailbox cannot be opened.
     #[error(transparent)]
     Control(#[from] super::control::ControlError),
@@ -174,6 +180,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     if let Err(error) = tree::become_subreaper() {
         notices.warn("no-subreaper", format!("what leaves its process group may outlive the run: {error}"));
     }
+    let mask = Arc::new(masker(&job.settings)?);
     let (sandbox, said) = Sandbox::choose(&job.settings).map_err(RunError::Sandbox)?;
     if let Some(said) = said {
         let level = if sandbox.is_some() { "info" } else { "warning" };
@@ -181,7 +188,8 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     }
     let paths = SpecPaths::find(&job.list)?;
     let run = clock::run_id();
-    let repo = Repo::open(paths.folder())?;
+    let secrets = job.settings.secrets_scan.then(|| Secrets::new(Arc::clone(&mask), &job.settings.secrets_allow));
+    let repo = Repo::open(paths.folder())?.map(|repo| repo.without_secrets(secrets));
     let lacking = trees_lack(&job.settings, repo.as_ref())?;
     if let (Isolation::Worktree, Some(lacking)) = (job.settings.isolation, lacking) {
         return Err(RunError::NoTrees(lacking));
@@ -303,7 +311,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
                 };
                 let Some((number, _)) = record.slot else { continue };
                 let file = paths.isolated_progress(record.task.index);
-                let text = read_progress(&slots.yard.inside(&file, &slots.yard.place(number)));
+                let text = read_progress(&slots.yard.inside(&file, &slots.yard.place(number)), &mask);
                 let Some(text) = text.filter(|text| !text.trim().is_empty()) else { continue };
                 lives[node].progress = format!("{}\n{text}", lives[node].progress);
                 learned.push(Event::TaskProgress { task: record.task.clone(), attempt: record.attempt, text });
@@ -320,7 +328,11 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
             if !dirty.is_empty() && !job.settings.allow_dirty && own_trees != OwnTrees::All {
                 return Err(RunError::Dirty(dirty.iter().map(ToString::to_string).collect()));
             }
-            tree.settle(&sorted.persons, (&sorted.nobodys, &refused), &sorted.tasks);
+            // What a person has in a file with a secret is not known, but that it is a person's.
+            let with_secrets = persons.iter().filter(|it| matches!(it.why, Refusal::Contains { .. }));
+            let unknown = with_secrets.map(|it| Change { path: it.path.clone(), old: None, new: None });
+            let all_persons: Vec<Change> = sorted.persons.iter().cloned().chain(unknown).collect();
+            tree.settle(&all_persons, (&sorted.nobodys, &refused), &sorted.tasks);
             for (node, record) in records.iter().enumerate() {
                 let key = &board.entries[node].task.key;
                 let mut taken = tree.ledger.taken(key);
@@ -359,7 +371,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         }
     };
 
-    let merged = progress::land_orphans(&paths, |index| orphan(&board, &records, index))?;
+    let merged = progress::land_orphans(&paths, &mask, |index| orphan(&board, &records, index))?;
     if !merged.is_empty() {
         let names: Vec<String> = merged.iter().map(|path| path.display().to_string()).collect();
         notices.info("progress-recovered", format!("learnings of unfinished tasks were kept: {}", names.join(", ")));
@@ -389,6 +401,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         paths,
         root,
         shell: Arc::new(job.shell),
+        mask,
         sandbox,
         locks,
         journal,
@@ -415,6 +428,15 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         driver.still_closed(&account, &until);
     }
     Ok((driver, mailbox))
+}
+
+/// Knows the secrets of our environment. A variable that names a file that is there has no secret in itself.
+pub fn masker(settings: &RunSettings) -> Result<Masker, PatternError> {
+    let is_file = |value: &str| value.starts_with(['/', '~', '.']) && std::path::Path::new(value).exists();
+    let vars =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let vars = vars.filter(|(_, value)| !is_file(value));
+    Masker::new(&settings.secrets, vars)
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -3,7 +3,8 @@
 //! [`spawn`] starts it in a group of its own; [`Running::wait`] is all the rest: it feeds standard input, moves output to
 //! the log in pieces of fixed size, watches the limits, and at the end makes sure through [`tree`] that
 //! nothing is left. Memory stays bounded however much is printed: the log has every byte, the [`Outcome`] the tail, a
-//! [`LineSink`] sees each line of standard output in full, and lines for display are dropped when nobody takes them.
+//! [`LineSink`] sees each line of standard output in full, and lines for display are dropped when nobody takes them. What
+//! is kept or shown has passed the [`mask`](crate::mask) before; only the [`LineSink`] gets the lines as they are.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -15,6 +16,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -28,6 +30,7 @@ use super::clock;
 use super::quota::{self, Over, Watch};
 use super::tree::{self, Tree};
 use crate::agent::{Agent, Note};
+use crate::mask::{self, Masker};
 
 /// How long the pipes may stay open after the process and everything it started are gone.
 const PIPE_WAIT: Duration = Duration::from_secs(2);
@@ -81,13 +84,16 @@ pub struct SpawnSpec {
     pub run: String,
     /// Written to its standard input, which is then closed; without, standard input is empty from the start.
     pub stdin: Option<Vec<u8>>,
-    /// Gets every byte of both streams, appended. Made (with its folder) when there is a first byte.
+    /// Gets every byte of both streams, appended, in whole lines where they are masked. Made (with its folder) when there
+    /// is a first byte.
     pub log: PathBuf,
+    /// Takes secrets out of what is kept and shown.
+    pub mask: Option<Arc<Masker>>,
     /// Both streams through one pipe: in the right order, and cheaper, but all of it counts as standard output.
     pub merge_streams: bool,
-    /// Sees every line of standard output.
+    /// Sees every line of standard output, as it was printed.
     pub on_line: Option<LineSink>,
-    /// Sees every line of standard error.
+    /// The same for standard error.
     pub on_error_line: Option<LineSink>,
     /// What is known of it from what it prints.
     pub notes: Option<mpsc::UnboundedReceiver<Note>>,
@@ -116,6 +122,7 @@ impl SpawnSpec {
             run: run.into(),
             stdin: None,
             log: log.into(),
+            mask: None,
             merge_streams: false,
             on_line: None,
             on_error_line: None,
@@ -356,8 +363,18 @@ pub async fn spawn(spec: SpawnSpec) -> Result<Running, SpawnError> {
         pid,
         start_ticks: tree::start_ticks(pid),
         tree: Tree::new(pid, mark),
-        stdout: Pump::new(Some(stdout), Stream::Stdout, STDOUT_TAIL, spec.on_line, spec.display.clone()),
-        stderr: Pump::new(stderr, Stream::Stderr, STDERR_TAIL, spec.on_error_line, spec.display),
+        stdout: Pump::new(
+            Some(stdout),
+            spec.on_line,
+            spec.mask.as_ref(),
+            Kept::new(Stream::Stdout, STDOUT_TAIL, spec.display.clone()),
+        ),
+        stderr: Pump::new(
+            stderr,
+            spec.on_error_line,
+            spec.mask.as_ref(),
+            Kept::new(Stream::Stderr, STDERR_TAIL, spec.display),
+        ),
         child,
         started,
         input,
@@ -545,11 +562,11 @@ impl Running {
                 }
             }
         }
-        self.stdout.last_line();
-        self.stderr.last_line();
+        self.stdout.finish(&mut self.log);
+        self.stderr.finish(&mut self.log);
         let exit = status.and_then(|status: ExitStatus| status.code());
         let signal = status.and_then(|status| status.signal());
-        let tails = [self.stdout.tail.make_contiguous(), self.stderr.tail.make_contiguous()];
+        let tails = [self.stdout.kept.tail.make_contiguous(), self.stderr.kept.tail.make_contiguous()];
         let ended = self.limits.ended.or_else(|| {
             let watch = self.limits.watch?;
             let over = watch.printed(self.stdout.bytes + self.stderr.bytes);
@@ -564,8 +581,8 @@ impl Running {
             output_bytes: self.stdout.bytes + self.stderr.bytes,
             left_behind: left_behind.unwrap_or_default(),
             pipes_held,
-            stdout_tail: self.stdout.tail.into(),
-            stderr_tail: self.stderr.tail.into(),
+            stdout_tail: self.stdout.kept.tail.into(),
+            stderr_tail: self.stderr.kept.tail.into(),
             log_error: self.log.error,
         }
     }
@@ -827,38 +844,25 @@ fn append_to(path: &Path) -> io::Result<File> {
     }
 }
 
-/// One stream on its way from the pipe to the log, the tail and the lines.
+/// One stream on its way from the pipe: as it is to whoever reads its lines, masked to what is kept of it.
 struct Pump {
     pipe: Option<ChildStdout>,
-    stream: Stream,
     buffer: Vec<u8>,
     bytes: u64,
-    tail: VecDeque<u8>,
-    tail_max: usize,
-    /// The beginning of a line whose end has not come.
-    partial: Vec<u8>,
-    on_line: Option<LineSink>,
-    display: Option<(mpsc::Sender<Line>, usize)>,
+    on_line: Option<(Lines, LineSink)>,
+    mask: Option<mask::Stream>,
+    kept: Kept,
 }
 
 impl Pump {
-    fn new(
-        pipe: Option<ChildStdout>,
-        stream: Stream,
-        tail_max: usize,
-        on_line: Option<LineSink>,
-        display: Option<(mpsc::Sender<Line>, usize)>,
-    ) -> Self {
+    fn new(pipe: Option<ChildStdout>, on_line: Option<LineSink>, mask: Option<&Arc<Masker>>, kept: Kept) -> Self {
         Self {
             pipe,
-            stream,
             buffer: Vec::new(),
             bytes: 0,
-            tail: VecDeque::new(),
-            tail_max,
-            partial: Vec::new(),
-            on_line,
-            display,
+            on_line: on_line.map(|sink| (Lines::new(LINE_MAX), sink)),
+            mask: mask.cloned().map(mask::Stream::new),
+            kept,
         }
     }
 
@@ -880,26 +884,88 @@ impl Pump {
             self.pipe = None;
             return;
         }
-        let chunk = std::mem::take(&mut self.buffer);
-        log.write(&chunk);
-        self.bytes += chunk.len() as u64;
-        let surplus = (self.tail.len() + chunk.len()).saturating_sub(self.tail_max);
-        self.tail.drain(..surplus.min(self.tail.len()));
-        self.tail.extend(&chunk[chunk.len().saturating_sub(self.tail_max)..]);
-        if self.on_line.is_some() || self.display.is_some() {
-            self.split(&chunk);
+        self.bytes += self.buffer.len() as u64;
+        if let Some((lines, sink)) = &mut self.on_line {
+            lines.push(&self.buffer, sink);
         }
-        self.buffer = chunk;
+        match &mut self.mask {
+            Some(mask) => mask.push(&self.buffer, &mut |part| self.kept.take(part, log)),
+            None => self.kept.take(&self.buffer, log),
+        }
     }
 
-    fn split(&mut self, mut rest: &[u8]) {
+    /// Nothing more comes: what is still on its way goes out.
+    fn finish(&mut self, log: &mut Log) {
+        if let Some((lines, sink)) = &mut self.on_line {
+            lines.finish(sink);
+        }
+        if let Some(mask) = &mut self.mask {
+            mask.finish(&mut |part| self.kept.take(part, log));
+        }
+        self.kept.finish();
+    }
+}
+
+/// What is kept and shown of a stream.
+struct Kept {
+    stream: Stream,
+    tail: VecDeque<u8>,
+    tail_max: usize,
+    lines: Lines,
+    display: Option<(mpsc::Sender<Line>, usize)>,
+}
+
+impl Kept {
+    fn new(stream: Stream, tail_max: usize, display: Option<(mpsc::Sender<Line>, usize)>) -> Self {
+        Self { stream, tail: VecDeque::new(), tail_max, lines: Lines::new(DISPLAY_MAX), display }
+    }
+
+    fn take(&mut self, part: &[u8], log: &mut Log) {
+        log.write(part);
+        let surplus = (self.tail.len() + part.len()).saturating_sub(self.tail_max);
+        self.tail.drain(..surplus.min(self.tail.len()));
+        self.tail.extend(&part[part.len().saturating_sub(self.tail_max)..]);
+        if let Some(display) = &self.display {
+            self.lines.push(part, &mut |line| show(display, self.stream, line));
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(display) = &self.display {
+            self.lines.finish(&mut |line| show(display, self.stream, line));
+        }
+    }
+}
+
+/// Shows a line where there is room for it.
+fn show((sender, tag): &(mpsc::Sender<Line>, usize), stream: Stream, line: &[u8]) {
+    if let Ok(room) = sender.try_reserve() {
+        room.send(Line { tag: *tag, stream, text: String::from_utf8_lossy(line).into_owned() });
+    }
+}
+
+/// Makes lines of pieces.
+struct Lines {
+    /// The beginning of a line whose end has not come.
+    partial: Vec<u8>,
+    /// What is longer is cut.
+    max: usize,
+}
+
+impl Lines {
+    const fn new(max: usize) -> Self {
+        Self { partial: Vec::new(), max }
+    }
+
+    /// Passes on every line that is whole by now.
+    fn push(&mut self, mut rest: &[u8], sink: &mut dyn FnMut(&[u8])) {
         while let Some(end) = memchr::memchr(b'\n', rest) {
             let (line, behind) = (&rest[..end], &rest[end + 1..]);
             if self.partial.is_empty() {
-                self.line(line);
+                self.line(line, sink);
             } else {
                 self.keep(line);
-                self.last_line();
+                self.finish(sink);
             }
             rest = behind;
         }
@@ -908,15 +974,14 @@ impl Pump {
 
     /// Keeps the beginning of a line, as far as anybody gets to see it.
     fn keep(&mut self, part: &[u8]) {
-        let most = if self.on_line.is_some() { LINE_MAX } else { DISPLAY_MAX };
-        self.partial.extend(&part[..part.len().min(most.saturating_sub(self.partial.len()))]);
+        self.partial.extend(&part[..part.len().min(self.max.saturating_sub(self.partial.len()))]);
     }
 
     /// Passes on a line that has come in parts, or the last one, without an end.
-    fn last_line(&mut self) {
+    fn finish(&mut self, sink: &mut dyn FnMut(&[u8])) {
         if !self.partial.is_empty() {
             let mut line = std::mem::take(&mut self.partial);
-            self.line(&line);
+            self.line(&line, sink);
             if line.capacity() <= CHUNK {
                 line.clear();
                 self.partial = line;
@@ -924,17 +989,9 @@ impl Pump {
         }
     }
 
-    fn line(&mut self, line: &[u8]) {
+    fn line(&self, line: &[u8], sink: &mut dyn FnMut(&[u8])) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if let Some(on_line) = &mut self.on_line {
-            on_line(&line[..line.len().min(LINE_MAX)]);
-        }
-        if let Some((sender, tag)) = &self.display
-            && let Ok(room) = sender.try_reserve()
-        {
-            let text = String::from_utf8_lossy(&line[..line.len().min(DISPLAY_MAX)]).into_owned();
-            room.send(Line { tag: *tag, stream: self.stream, text });
-        }
+        sink(&line[..line.len().min(self.max)]);
     }
 }
 

@@ -562,6 +562,49 @@ impl Event {
         )
     }
 
+    /// Passes every text in it that somebody else wrote (not names, labels and paths) to `each`: what may have a secret in
+    /// it. Lines that executors print have been through the mask already.
+    pub fn texts(&mut self, mut each: impl FnMut(&mut String)) {
+        match self {
+            Self::TaskStart { title: text, .. }
+            | Self::TaskComplete { title: text, .. }
+            | Self::TaskProgress { text, .. }
+            | Self::Unattributed { reason: text, .. }
+            | Self::TaskGate { detail: text, .. }
+            | Self::Commit { subject: text, .. }
+            | Self::AccountLimited { reason: text, .. }
+            | Self::Notice { message: text, .. } => each(text),
+            Self::TaskVerify { command, tail, .. } => [command, tail].into_iter().for_each(each),
+            Self::TaskRetry { reason, evidence, .. } => [reason, evidence].into_iter().for_each(each),
+            Self::TaskFailed { title, reason, evidence, .. } => [title, reason, evidence].into_iter().for_each(each),
+            Self::Signal { details, .. } => details.iter_mut().for_each(|(_, text)| each(text)),
+            Self::RunStart { .. }
+            | Self::StepStart { .. }
+            | Self::BatchStart { .. }
+            | Self::TaskSlot { .. }
+            | Self::TaskWork { .. }
+            | Self::TaskSpawned { .. }
+            | Self::TaskPhase { .. }
+            | Self::TaskOutput { .. }
+            | Self::TaskEnded { .. }
+            | Self::TaskAgent { .. }
+            | Self::TaskTaken { .. }
+            | Self::Baseline { .. }
+            | Self::TaskPassed { .. }
+            | Self::Landing { .. }
+            | Self::CommitMade { .. }
+            | Self::TaskBlocked { .. }
+            | Self::TaskSkipped { .. }
+            | Self::TaskCancelled { .. }
+            | Self::ParentComplete { .. }
+            | Self::BatchComplete { .. }
+            | Self::Paused { .. }
+            | Self::Hold { .. }
+            | Self::ListChanged { .. }
+            | Self::RunComplete { .. } => {}
+        }
+    }
+
     /// Whether the journal keeps it: everything but text and phases, which logs and records around them tell.
     #[must_use]
     pub const fn durable(&self) -> bool {

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::fs::{self, Durability, Outcome, PathError};
 use super::paths::SpecPaths;
 use super::time;
+use crate::mask::Masker;
 
 /// What is to be merged about one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,9 +92,10 @@ pub fn merge(progress: &[u8], spec: &str, entries: &[Entry<'_>], now: Option<&No
 
 /// Merges entries into the spec's progress file on disk with one synced write, and then removes the isolated files that
 /// they came from. What a person writes to the progress file meanwhile stays; so does an isolated file that is still being
-/// written to.
+/// written to. What is read from one goes through the `mask`.
 pub fn land(
     paths: &SpecPaths,
+    mask: &Masker,
     entries: &[Entry<'_>],
     now: Option<&Now<'_>>,
     isolated: &[&Path],
@@ -106,7 +108,7 @@ pub fn land(
                 fs::remove_if_exists(isolated)?;
                 break;
             }
-            write(paths, &[Entry { text: &String::from_utf8_lossy(&found), ..*entry }], now)?;
+            write(paths, &[Entry { text: &mask.text(&String::from_utf8_lossy(&found)), ..*entry }], now)?;
             merged = found;
         }
     }
@@ -117,13 +119,14 @@ pub fn land(
 /// the file is to be left alone because its task goes on. Returns which were merged.
 pub fn land_orphans(
     paths: &SpecPaths,
+    mask: &Masker,
     mut label: impl FnMut(usize) -> Option<String>,
 ) -> Result<Vec<PathBuf>, PathError> {
     let mut merged = Vec::new();
     for (index, path) in paths.isolated_progress_files()? {
         let Some(label) = label(index) else { continue };
         let entry = Entry { label: &label, id: None, title: "", ordinal: 0, ended: Ended::Unfinished, text: "" };
-        land(paths, &[entry], None, &[&path])?;
+        land(paths, mask, &[entry], None, &[&path])?;
         merged.push(path);
     }
     Ok(merged)
@@ -638,6 +641,10 @@ mod tests {
         Entry { label: id, id: Some(id), title, ordinal: 0, ended: Ended::Landed { commit: None }, text }
     }
 
+    fn masker() -> Masker {
+        Masker::new(&crate::mask::Config::default(), []).unwrap()
+    }
+
     fn show(progress: &str, entry: &Entry<'_>, now: Option<&Now<'_>>) -> String {
         let once = merge(progress.as_bytes(), "demo", &[*entry], now);
         assert_eq!(merge(&once, "demo", &[*entry], now), once, "merging twice changes nothing");
@@ -811,7 +818,7 @@ mod tests {
         let paths = SpecPaths::find(&folder.path().join("tasks.md")).unwrap();
         let isolated = paths.isolated_progress(1);
         fs::write_atomic(&isolated, b"- written after the journal had it\n", Durability::Fast).unwrap();
-        land(&paths, &[landed("1.2", "CSV", "- in the journal\n")], None, &[&isolated]).unwrap();
+        land(&paths, &masker(), &[landed("1.2", "CSV", "- in the journal\n")], None, &[&isolated]).unwrap();
         let merged = std::fs::read_to_string(paths.progress()).unwrap();
         assert!(merged.contains("- in the journal\n- written after the journal had it\n"), "{merged}");
         assert!(!isolated.exists());
@@ -824,7 +831,7 @@ mod tests {
         std::fs::create_dir(paths.progress()).unwrap();
         let isolated = paths.isolated_progress(1);
         fs::write_atomic(&isolated, b"- kept\n", Durability::Fast).unwrap();
-        land(&paths, &[landed("1.2", "CSV", "")], None, &[&isolated]).unwrap_err();
+        land(&paths, &masker(), &[landed("1.2", "CSV", "")], None, &[&isolated]).unwrap_err();
         assert_eq!(std::fs::read(&isolated).unwrap(), b"- kept\n");
     }
 
@@ -838,7 +845,7 @@ mod tests {
             let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
             std::fs::File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
         }
-        let merged = land_orphans(&paths, |index| (index == 2).then(|| "1.3".to_owned())).unwrap();
+        let merged = land_orphans(&paths, &masker(), |index| (index == 2).then(|| "1.3".to_owned())).unwrap();
         assert_eq!(merged, [paths.isolated_progress(2)]);
         assert!(paths.isolated_progress(1).exists(), "its task goes on");
         insta::assert_snapshot!(std::fs::read_to_string(paths.progress()).unwrap().lines().last().unwrap(), @"- (1.3 unfinished) learned 2");
@@ -849,7 +856,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let paths = SpecPaths::find(&folder.path().join("tasks.md")).unwrap();
         fs::write_atomic(&paths.isolated_progress(0), b"\n", Durability::Fast).unwrap();
-        land_orphans(&paths, |_| Some("1".to_owned())).unwrap();
+        land_orphans(&paths, &masker(), |_| Some("1".to_owned())).unwrap();
         assert!(!paths.progress().exists() && !paths.isolated_progress(0).exists());
     }
 

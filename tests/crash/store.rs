@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
+use spec::mask::{self, Masker};
 use spec::store::event::{Event, TaskRef};
 use spec::store::fs::{self, Durability, Outcome};
 use spec::store::journal::{self, Journal, Tail};
@@ -20,6 +21,10 @@ const TASKS: usize = 16;
 const TIME: &str = "2026-01-01T00:00:00.000Z";
 /// Tells the child which folder to work in.
 const FOLDER: &str = "SPEC_CRASH_TEST_FOLDER";
+
+fn masker() -> Masker {
+    Masker::new(&mask::Config::default(), []).unwrap()
+}
 
 fn task(index: usize) -> TaskRef {
     TaskRef { task: format!("1.{index}"), index, key: format!("1.{index}~c~0") }
@@ -82,7 +87,7 @@ fn land_all(paths: &SpecPaths, run: &str, mut landed: impl FnMut(usize)) {
         let id = format!("1.{index}");
         let ended = Ended::Landed { commit: None };
         let entry = Entry { label: &id, id: Some(&id), title: "Task", ordinal: 0, ended, text: "" };
-        progress::land(paths, &[entry], None, &[&paths.isolated_progress(index)]).unwrap();
+        progress::land(paths, &masker(), &[entry], None, &[&paths.isolated_progress(index)]).unwrap();
         loop {
             let old = std::fs::read(paths.list()).unwrap();
             let mut new = old.clone();
@@ -226,7 +231,7 @@ fn child_fills_the_disk() {
     let isolated = paths.isolated_progress(1);
     let ended = Ended::Landed { commit: None };
     let entry = Entry { label: "1", id: Some("1"), title: "T", ordinal: 0, ended, text: &text };
-    progress::land(&paths, &[entry], None, &[&isolated]).unwrap_err();
+    progress::land(&paths, &masker(), &[entry], None, &[&isolated]).unwrap_err();
     assert_eq!(std::fs::read(paths.progress()).unwrap(), b"# Progress\n");
     assert_eq!(std::fs::read(&isolated).unwrap(), b"- learned\n");
 

@@ -25,5 +25,6 @@ mod rescue;
 mod room;
 mod said;
 mod sandbox;
+mod secrets;
 mod trees;
 mod undo;

@@ -15,6 +15,7 @@ use crate::git::Repo;
 use crate::plan;
 use crate::prompt::Prompt;
 use crate::runtime::brief::{self, Asked, Work};
+use crate::runtime::prepare::masker;
 use crate::store::event::Event;
 use crate::store::paths::SpecPaths;
 use crate::store::recovery;
@@ -92,6 +93,7 @@ pub fn run(args: &PromptArgs) -> Result<u8, Error> {
         root: &root,
         repo: repo.as_ref(),
         settings: &settings,
+        mask: &masker(&settings).map_err(Error::usage)?,
         work,
         attempt,
         failure: failure.as_ref(),

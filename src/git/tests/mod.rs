@@ -6,11 +6,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::git::call::Git;
 use crate::git::commit::Patience;
+use crate::mask::{self, Masker};
 
 mod commit;
 mod head;

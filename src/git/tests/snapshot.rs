@@ -157,6 +157,57 @@ fn secrets_are_refused_as_long_as_they_are_there() {
 }
 
 #[test]
+fn lines_with_secrets_are_refused_and_never_get_into_the_repository() {
+    let token = |letter: &str| format!("ghp_{}", format!("{letter}B3dE6gH9j").repeat(4));
+    each(|fixture| {
+        fixture.write("config", format!("a\n{}\nb\n", token("o")));
+        fixture.git(&["add", "config"]);
+        fixture.git(&["commit", "-qm", "an old one"]);
+        let masker = Arc::new(Masker::new(&mask::Config::default(), []).unwrap());
+        let follow = || {
+            let repo =
+                fixture.repo().without_secrets(Some(Secrets::new(Arc::clone(&masker), &["fixtures/**".to_owned()])));
+            Snapshot::begin(&repo, Fixture::own(), 100).unwrap()
+        };
+        fixture.write("persons", token("p"));
+        let (mut snapshot, seen) = follow();
+        assert_eq!((brief(&seen.changes).as_str(), seen.refused.len()), ("", 1), "a person's is not taken in either");
+
+        fixture.write("README", format!("hello\nkey = {}\n", token("r")));
+        fixture.write("new", token("n"));
+        fixture.write("fixtures/key", token("f"));
+        fixture.write("allowed", format!("{} # spec:allow-secret", token("l")));
+        fixture.write("binary", format!("\0{}", token("b")));
+        fixture.write("config", format!("a\r\n{}\r\nB\r\n", token("o")));
+        let seen = snapshot.look().unwrap();
+        assert_eq!(brief(&seen.changes), "+allowed +binary ~config +fixtures/key");
+        let kind = "github-token";
+        let refused = |path: &str, line| Refused { path: path.into(), why: Refusal::Contains { line, kind } };
+        assert_eq!(seen.refused, [refused("README", 2), refused("new", 1)]);
+        assert_eq!(snapshot.look().unwrap(), Seen::default());
+
+        // Without its secret it is taken in.
+        fixture.write("README", "hello\nkey = $KEY\n");
+        fixture.write("persons", "none\n");
+        fs::remove_file(fixture.path("new")).unwrap();
+        // What was there is not added where its file is moved.
+        fs::remove_file(fixture.path("config")).unwrap();
+        fixture.write("settings", token("o"));
+        let seen = snapshot.look().unwrap();
+        assert_eq!(brief(&seen.changes), "~README -config +persons +settings");
+        assert_eq!(seen.cleared, ["README".into(), "new".into(), "persons".into()]);
+        let objects = fixture.git(&["cat-file", "--batch-all-objects", "--batch"]);
+        for letter in ["p", "r", "n"] {
+            assert!(!objects.contains(&token(letter)), "{letter}");
+        }
+        assert!(
+            objects.contains(&token("o")) && objects.contains(&token("f")),
+            "they are looked for in the right place"
+        );
+    });
+}
+
+#[test]
 fn thousands_of_new_files_are_refused_and_taken_once_they_are_few() {
     each(|fixture| {
         for number in 0..5 {
