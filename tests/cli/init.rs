@@ -15,7 +15,8 @@ fn makes_a_spec_and_settings_on_the_first_use() {
     made specs/rate-limit/.progress.md
     made spec.toml
 
-    fill in research.md, requirements.md, design.md, tasks.md; then: spec check rate-limit, spec plan rate-limit, spec run rate-limit
+    fill in, in this order: research.md, requirements.md, design.md, tasks.md
+    then: spec check rate-limit, spec plan rate-limit, spec run rate-limit
     "#);
     assert!(env.read("specs/rate-limit/tasks.md").contains("\n# Tasks: rate-limit\n"));
     assert_snapshot!(env.spec(["init", "other", "--template", "plain"]), @r#"
@@ -24,7 +25,8 @@ fn makes_a_spec_and_settings_on_the_first_use() {
     made specs/other/design.md
     made specs/other/tasks.md
 
-    fill in research.md, requirements.md, design.md, tasks.md; then: spec check other, spec plan other, spec run other
+    fill in, in this order: research.md, requirements.md, design.md, tasks.md
+    then: spec check other, spec plan other, spec run other
     "#);
 }
 
@@ -38,7 +40,8 @@ fn each_template_has_the_files_and_folders_of_its_tool() {
     made specs/001-quota/plan.md
     made specs/001-quota/tasks.md
 
-    fill in spec.md, research.md, plan.md, tasks.md; then: spec check 001-quota, spec plan 001-quota, spec run 001-quota
+    fill in, in this order: spec.md, research.md, plan.md, tasks.md
+    then: spec check 001-quota, spec plan 001-quota, spec run 001-quota
     "#);
     assert_snapshot!(env.spec(["init", "quota", "--template", "kiro"]), @r#"
     made .kiro/specs/quota/requirements.md
@@ -46,7 +49,8 @@ fn each_template_has_the_files_and_folders_of_its_tool() {
     made .kiro/specs/quota/design.md
     made .kiro/specs/quota/tasks.md
 
-    fill in requirements.md, research.md, design.md, tasks.md; then: spec check quota, spec plan quota, spec run quota
+    fill in, in this order: requirements.md, research.md, design.md, tasks.md
+    then: spec check quota, spec plan quota, spec run quota
     "#);
     assert_snapshot!(env.spec(["init", "quota2", "--template", "openspec"]), @r#"
     made openspec/changes/quota2/proposal.md
@@ -54,7 +58,8 @@ fn each_template_has_the_files_and_folders_of_its_tool() {
     made openspec/changes/quota2/design.md
     made openspec/changes/quota2/tasks.md
 
-    fill in proposal.md, specs/quota2/spec.md, design.md, tasks.md; then: spec check quota2, spec plan quota2, spec run quota2
+    fill in, in this order: proposal.md, specs/quota2/spec.md, design.md, tasks.md
+    then: spec check quota2, spec plan quota2, spec run quota2
     "#);
     assert_eq!(env.spec(["init", "--template", "kiro"]).code, 2, "a template of what?");
     assert_eq!(env.spec(["init", "x", "--template", "waterfall"]).code, 2);
@@ -90,6 +95,17 @@ fn what_it_makes_has_nothing_doubtful_and_can_be_planned() {
         let edges = plan["edges"].as_array().expect("edges");
         assert!(edges.iter().all(|edge| edge["reason"] == "depends"), "{template}: {plan}");
     }
+}
+
+#[test]
+fn a_spec_of_smart_ralph_goes_where_its_settings_have_new_ones() {
+    let env = TestEnv::new();
+    env.write(".claude/ralph-specum.local.md", "---\nspecs_dirs: [\"./packages/api/specs\", \"./specs\"]\n---\n");
+    assert_eq!(env.spec(["init", "auth"]).code, 0);
+    assert!(env.path("packages/api/specs/auth/tasks.md").exists());
+    assert_eq!(env.spec(["check", "auth"]).code, 0, "and is found there");
+    assert_eq!(env.spec(["init", "other", "--template", "plain"]).code, 0);
+    assert!(env.path("specs/other/tasks.md").exists());
 }
 
 #[test]

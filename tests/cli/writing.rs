@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 
+use expectrl::process::unix::WaitStatus;
+use expectrl::{ControlCode, Expect as _, Session};
 use insta::assert_snapshot;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -294,6 +296,24 @@ fn settings_that_change_count_for_what_is_watched() {
     assert!(watch.until("spec.toml:2").contains("error"));
     let output = watch.end(&env, Signal::SIGTERM);
     assert_eq!(output.code, 143, "{output}");
+}
+
+/// Also without colours: the screen is no colour.
+#[test]
+fn on_a_terminal_each_check_stands_alone_until_ctrl_c() {
+    let env = TestEnv::with_list("- [ ] 1.1 a\n");
+    let mut session = Session::spawn(env.spec_command(["check", "--watch"])).expect("a terminal");
+    session.set_expect_timeout(None);
+    let mut drawn = || {
+        let found = session.expect("watching tasks.md; Ctrl-C ends it").expect("it draws");
+        String::from_utf8_lossy(found.before()).replace('\r', "")
+    };
+    assert_eq!(drawn(), "\u{1b}[H\u{1b}[2Jtasks.md:\n  1 task\n  0 errors, 0 warnings\n\n");
+    env.write("tasks.md", "- [ ] 1.1 a\n- [ ] 1.2 b\n");
+    assert_eq!(drawn(), "\n\u{1b}[H\u{1b}[2Jtasks.md:\n  2 tasks\n  0 errors, 0 warnings\n\n");
+    session.send(ControlCode::EndOfText).expect("Ctrl-C");
+    let status = session.get_process().wait().expect("it ends");
+    assert!(matches!(status, WaitStatus::Exited(_, 130)), "{status:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use similar::TextDiff;
 use crate::cli::args::{InitArgs, Template};
 use crate::cli::{Error, config, exit, output};
 use crate::store::fs::{Durability, write_new};
+use crate::store::paths::homes_of_ralph;
 
 /// The pages of one template, in the order in which they are filled in: where each goes in the folder of the spec, and
 /// its text. `{{name}}` stands for the name of the spec, in both.
@@ -74,13 +75,18 @@ pub fn run(args: &InitArgs) -> Result<u8, Error> {
     if let Some(name) = &args.name {
         check_name(name)?;
         let (home, pages) = layout(args.template);
+        // smart-ralph makes new specs in the first of the folders that its settings have.
+        let own = homes_of_ralph(Path::new("")).into_iter().next().filter(|_| args.template == Template::Ralph);
+        let home = own.as_deref().unwrap_or(home);
         let folder = if args.template == Template::Speckit { numbered(name) } else { name.clone() };
         let path = |page: &str| Path::new(home).join(&folder).join(page.replace("{{name}}", name));
         files.extend(pages.iter().map(|(page, text)| (path(page), text.replace("{{name}}", name))));
         let visible =
             pages.iter().map(|(page, _)| page.replace("{{name}}", name)).filter(|page| !page.starts_with('.'));
         let order = visible.collect::<Vec<_>>().join(", ");
-        next = format!("\nfill in {order}; then: spec check {folder}, spec plan {folder}, spec run {folder}");
+        next = format!(
+            "\nfill in, in this order: {order}\nthen: spec check {folder}, spec plan {folder}, spec run {folder}"
+        );
     }
     if config::find(Path::new("tasks.md")).is_none() {
         files.push((PathBuf::from(config::NAME), SETTINGS.to_owned()));

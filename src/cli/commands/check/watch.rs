@@ -43,10 +43,14 @@ pub(super) fn watch(paths: &[PathBuf], format: Format) -> Result<u8, Error> {
             if settled && from.as_ref() != Some(&now) {
                 let text = draw(paths, format, now.columns)?;
                 if text != drawn || from.as_ref().is_some_and(|from| from.columns != now.columns) {
-                    let again = if drawn.is_empty() || terminal { "" } else { "\n" };
-                    let shown =
-                        if terminal { format!("{CLEAR}{text}\n{}\n", foot(paths)) } else { format!("{again}{text}") };
-                    if !output::print_on(&shown)? {
+                    let shown = match (terminal, drawn.is_empty()) {
+                        (true, _) => format!("{text}\n{}\n", foot(paths)),
+                        (false, true) => text.clone(),
+                        (false, false) => format!("\n{text}"),
+                    };
+                    // Past what takes colours out where they are not wanted, which would take this for one.
+                    let reads = !terminal || output::write_raw(CLEAR.as_bytes())?;
+                    if !(reads && output::print_on(&shown)?) {
                         return Ok(exit::DONE);
                     }
                     drawn = text;
