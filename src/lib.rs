@@ -11,6 +11,7 @@
 //! * [`git`]: the git command line behind typed functions: snapshots of a tree, attribution, commits.
 //! * [`store`]: everything on disk beside the list: paths, atomic writes, lock, journal, state file, progress.
 //! * [`report`]: what people and programs see: live terminal, plain lines, JSON events, signals, summary.
+//! * [`hook`]: what agents ask at certain moments of a session, answered in their own form.
 //! * [`cli`]: arguments as typed -> settings as meant; one file a command; exit codes.
 //!
 //! The pure modules know no file, no process, no clock. See `ARCHITECTURE.md` for the invariants.
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod document;
 pub mod engine;
 pub mod git;
+pub mod hook;
 pub mod mask;
 pub mod plan;
 pub mod plugin;

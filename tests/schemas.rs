@@ -13,6 +13,7 @@ use spec::cli::commands::plan::PlanJson;
 use spec::cli::commands::prompt::PromptJson;
 use spec::cli::commands::status::Status;
 use spec::cli::commands::tasks::TaskList;
+use spec::runtime::session::Answer;
 use spec::store::event::Envelope;
 use spec::store::fs::{Durability, write_atomic};
 use spec::store::state::State;
@@ -37,6 +38,7 @@ fn schemas_are_those_of_the_types() {
     check::<Status>("status.json");
     check::<PromptJson>("prompt.json");
     check::<LearningsJson>("learnings.json");
+    check::<Answer>("step.json");
 }
 
 fn validator<T: JsonSchema>() -> jsonschema::Validator {

@@ -62,6 +62,17 @@ pub enum Command {
     /// Run a task list
     #[command(after_long_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Inside an agent: say what its sub-agents are to do now
+    #[command(after_long_help = NEXT_EXAMPLES)]
+    Next(NextArgs),
+    /// Inside an agent: check and land what its sub-agents have done
+    #[command(after_long_help = FINISH_EXAMPLES)]
+    Finish(FinishArgs),
+    /// Answer a hook of an agent: JSON on standard input, the answer in the agent's form on standard output
+    ///
+    /// Made to be called by the hooks of Claude Code, Codex, Gemini CLI, Qwen Code and Copilot. It never fails: what it
+    /// cannot read lets the agent go on as it would.
+    Hook(HookArgs),
     /// Show what runs, what is done, and what waits for what
     Status(StatusArgs),
     /// End the run that is going on
@@ -161,6 +172,16 @@ const LEARNINGS_EXAMPLES: &str = "Examples:
   spec learnings                        everything that is known
   spec learnings sqlite locks           what has one of these words, most to the point first
   spec learnings src/csv.rs             what is about that file";
+
+const NEXT_EXAMPLES: &str = "Examples:
+  spec next                             the next step of the list of this folder or spec
+  spec next rate-limit --session 7ddd   for a session that is not told apart otherwise
+  spec next --take-over                 go on with what another session has";
+
+const FINISH_EXAMPLES: &str = "Examples:
+  spec finish 1.2 1.3                   two sub-agents have ended
+  spec finish 1.2 --failed 1.3=\"the API is not there\"
+  spec finish --no-change 1.4=\"it was there already\"";
 
 const RESCUE_EXAMPLES: &str = "Examples:
   spec rescue                           what is kept, and why
@@ -334,6 +355,7 @@ pub struct PlanArgs {
 
 /// Arguments of `spec run`.
 #[derive(Debug, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct RunArgs {
     /// Task list, folder or name of a spec; several, or an .epic-state.json, are an epic
     ///
@@ -415,6 +437,9 @@ pub struct RunArgs {
     /// Work in a tree that has uncommitted changes; they are never committed, stashed or lost
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     pub allow_dirty: Option<bool>,
+    /// Take the run over from an agent session that may still be at work
+    #[arg(long)]
+    pub take_over: bool,
     /// What goes to standard output: signals for people, or one JSON event a line [default: human]
     #[arg(long, value_enum)]
     pub output: Option<Output>,
@@ -454,6 +479,7 @@ impl RunArgs {
             allow_skips,
             require_verify,
             dry_run: _,
+            take_over: _,
             no_commit: _,
             allow_dirty,
             output: _,
@@ -496,6 +522,87 @@ impl RunArgs {
 #[expect(clippy::needless_pass_by_value, reason = "values of enums are as small as references to them")]
 pub(super) fn named(value: impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// How `spec next` and `spec finish` print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
+pub enum StepFormat {
+    /// For the model that reads it.
+    #[default]
+    Md,
+    /// For programs.
+    Json,
+}
+
+/// What the calls of a session have in common.
+#[derive(Debug, Args)]
+pub struct StepOptions {
+    /// Which agent session this is [default: as the agent says in the environment]
+    ///
+    /// Read from `SPEC_SESSION`, `CLAUDE_CODE_SESSION_ID` or `GEMINI_SESSION_ID`. While a session has a run nobody else goes on
+    /// with it, until nothing was heard of it for 30 minutes.
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Take the run over from a session that may still be at work
+    #[arg(long)]
+    pub take_over: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: StepFormat,
+}
+
+/// Arguments of `spec next`.
+#[derive(Debug, Args)]
+pub struct NextArgs {
+    /// Task list, folder or name of a spec
+    pub file: Option<PathBuf>,
+    /// Whose call it is.
+    #[command(flatten)]
+    pub options: StepOptions,
+    /// Begin in a tree that has uncommitted changes; they are never committed, stashed or lost
+    #[arg(long)]
+    pub allow_dirty: bool,
+}
+
+/// Arguments of `spec finish`.
+#[derive(Debug, Args)]
+pub struct FinishArgs {
+    /// Tasks that are done: ids, as `spec next` gives them
+    #[arg(value_name = "ID")]
+    pub tasks: Vec<String>,
+    /// A task that could not be done, and why
+    #[arg(long, value_name = "ID=REASON")]
+    pub failed: Vec<String>,
+    /// A task that is done without a change, and why
+    #[arg(long, value_name = "ID=REASON")]
+    pub no_change: Vec<String>,
+    /// Task list, folder or name of a spec
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Whose call it is.
+    #[command(flatten)]
+    pub options: StepOptions,
+}
+
+/// Arguments of `spec hook`.
+#[derive(Debug, Args)]
+pub struct HookArgs {
+    /// Which moment
+    #[arg(value_enum)]
+    pub moment: HookMoment,
+}
+
+/// When an agent asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+pub enum HookMoment {
+    /// It wants to end its turn: held back while its session has something to do now.
+    Stop,
+    /// A session begins: told where the spec stands.
+    SessionStart,
+    /// A sub-agent has ended: noted that its task is said to be done.
+    SubagentStop,
+    /// A tool is about to write: warned of or refused outside the files of a task, as `run.ownership` says.
+    PreTool,
 }
 
 /// Arguments of `spec status`.

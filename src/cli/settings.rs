@@ -170,6 +170,10 @@ pub struct RunSettings {
     pub tool_timeout: Duration,
     /// Whether a further try goes on with the session of the one before.
     pub resume: bool,
+    /// An agent session carries tasks out, from outside.
+    pub outside: bool,
+    /// How often the stop hook may hold a session back in one run.
+    pub max_blocks: u32,
     /// The executor's command.
     pub exec: Option<String>,
     /// Whether the executor must print `TASK_COMPLETE`, too.
@@ -279,6 +283,8 @@ impl Default for RunSettings {
             access: Access::Edit,
             tool_timeout: Duration::from_secs(30 * 60),
             resume: true,
+            outside: false,
+            max_blocks: 500,
             exec: None,
             exec_signal: false,
             isolation: Isolation::Auto,
@@ -389,6 +395,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("prices.*.cache_read", ""),
     ("prices.*.cache_write", ""),
     ("prices.*.output", ""),
+    ("hook.max_blocks", "SPEC_HOOK_MAX_BLOCKS"),
     ("exec.command", "SPEC_EXEC"),
     ("exec.signal", "SPEC_EXEC_SIGNAL"),
     ("retry.backoff", "SPEC_RETRY_BACKOFF"),
@@ -503,7 +510,7 @@ impl RunSettings {
     /// Whether there is something that carries out tasks without a Run field.
     #[must_use]
     pub fn has_executor(&self) -> bool {
-        self.exec.is_some() || self.agent.is_some()
+        self.exec.is_some() || self.agent.is_some() || self.outside
     }
 
     /// The settings of this folder, for what has no list, and warnings about the `spec.toml`.
@@ -620,6 +627,7 @@ impl RunSettings {
             "budget.day" => self.budget.day = bounds(raw)?,
             "budget.soft" => self.budget.soft = share(raw)?,
             "budget.estimate" => self.budget.estimate = bounds(raw)?,
+            "hook.max_blocks" => self.max_blocks = whole(raw)?,
             "exec.command" => self.exec = Some(command(raw)?),
             "worktree.copy" => self.worktree.copy = list(raw)?,
             "worktree.link" => self.worktree.link = list(raw)?,

@@ -105,6 +105,7 @@ pub struct Stage {
 
 /// What is known of a task from an earlier run that did not end in order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state in disguise")]
 pub struct Seed {
     /// Tries that were begun.
     pub tries: u32,
@@ -118,6 +119,10 @@ pub struct Seed {
     pub passed: bool,
     /// How often it did not fit the tip.
     pub conflicts: u32,
+    /// It failed for good, and that was told.
+    pub over: bool,
+    /// Its last try goes on, outside of this program: it is running from the moment its stage begins.
+    pub out: bool,
 }
 
 /// A new reading of the list while the run goes on.

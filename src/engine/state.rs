@@ -258,6 +258,12 @@ impl RunState {
         self.may_be_funded
     }
 
+    /// The number of the stage that is going on.
+    #[must_use]
+    pub fn stage(&self) -> Option<usize> {
+        self.active.going.then_some(self.active.number)
+    }
+
     /// Whether nothing new is started until a person says so.
     #[must_use]
     pub const fn paused(&self) -> bool {
@@ -369,6 +375,11 @@ impl RunState {
         }
         if task.seed.passed {
             self.pass(node, fx);
+        } else if std::mem::take(&mut task.seed.out) {
+            (task.phase, task.started) = (Phase::Running, self.now);
+            self.running += 1;
+        } else if task.seed.over {
+            self.close(node, Phase::Failed, fx);
         } else if task.seed.failed && task.seed.attempts >= task.spec.max_attempts {
             // Its tries were used up in a run that was killed before it could end.
             let failure = Failure::new(Code::Crash, "its attempts were used up before the run was killed");
@@ -1052,6 +1063,8 @@ impl RunState {
             };
             let past = task.past;
             match task.phase {
+                // It is under way, if not yet in a stage.
+                _ if task.seed.out => task.spec.index = spec.index,
                 Phase::Waiting | Phase::Blocked => task.spec = spec,
                 // Named again: a person opened its box, or put it back. What failed, was skipped or was ended stays so
                 // until `spec retry`: an edit elsewhere in the list is no reason to try it again.

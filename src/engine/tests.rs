@@ -1046,8 +1046,8 @@ fn a_report_about_what_is_not_under_way_changes_nothing() {
 
 #[test]
 fn a_run_that_was_killed_goes_on_where_it_was() {
-    let seed = Seed { tries: 1, attempts: 1, timeouts: 0, failed: false, passed: true, conflicts: 0 };
-    let tried = Seed { tries: 3, attempts: 2, timeouts: 1, failed: true, passed: false, conflicts: 0 };
+    let seed = Seed { tries: 1, attempts: 1, timeouts: 0, failed: false, passed: true, ..Seed::default() };
+    let tried = Seed { tries: 3, attempts: 2, timeouts: 1, failed: true, ..Seed::default() };
     let specs = vec![(exec(0), seed), (exec(1), tried)];
     let mut state = RunState::new(policy(2), specs, vec![Stage { number: 1, nodes: vec![0, 1] }]);
     assert_eq!(tell(&mut state, 0, Event::Next), ["begin 1 [0, 1]", "passed 0", "start 1 #4 2000 round 3"]);

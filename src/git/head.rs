@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use super::change::Oid;
 use super::error::Error;
 use super::repo::Repo;
+use crate::store::event::HeadRecord;
 
 /// Where HEAD and the stash are at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,20 @@ impl HeadState {
     #[must_use]
     pub fn branch_name(&self) -> Option<&str> {
         self.branch.as_deref().map(|name| name.strip_prefix("refs/heads/").unwrap_or(name))
+    }
+
+    /// As the journal has it.
+    #[must_use]
+    pub fn to_wire(&self) -> HeadRecord {
+        let name = |oid: &Option<Oid>| oid.as_ref().map(ToString::to_string);
+        HeadRecord { branch: self.branch.clone(), commit: name(&self.commit), stash: name(&self.stash), log: self.log }
+    }
+
+    /// Reads what [`to_wire`](Self::to_wire) wrote.
+    #[must_use]
+    pub fn from_wire(record: &HeadRecord) -> Self {
+        let oid = |name: &Option<String>| name.as_ref().and_then(|name| Oid::parse(name.as_bytes()));
+        Self { branch: record.branch.clone(), commit: oid(&record.commit), stash: oid(&record.stash), log: record.log }
     }
 
     /// For people: `main at 3f2a9c1`.

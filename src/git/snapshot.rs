@@ -107,10 +107,21 @@ impl Snapshot {
     /// Begins to follow the working tree. What is seen is everything that differs from HEAD by now: a person's changes,
     /// and what an earlier run left.
     pub fn begin(repo: &Repo, own: SpecFiles, most_new: usize) -> Result<(Self, Seen), Error> {
+        let head = repo.head()?.commit;
+        Self::begin_since(repo, own, most_new, head.as_ref())
+    }
+
+    /// The same, as seen from another commit than HEAD.
+    pub fn begin_since(
+        repo: &Repo,
+        own: SpecFiles,
+        most_new: usize,
+        commit: Option<&Oid>,
+    ) -> Result<(Self, Seen), Error> {
         let index = copy_of_index(repo)?;
         // Exits with 1 where a file changed, which is no error.
         repo.git.call("update-index").args(["-q", "--refresh"]).index(&index).run()?;
-        let tree = repo.tree_of(repo.head()?.commit.as_ref())?;
+        let tree = repo.tree_of(commit)?;
         let mut snapshot = Self {
             repo: repo.clone(),
             own,
@@ -132,6 +143,11 @@ impl Snapshot {
         let tree = repo.tree_of(Some(base))?;
         let (refused, written, before) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         Ok(Self { repo: repo.clone(), own, index, tree, most_new, refused, written, before, base: Some(base.clone()) })
+    }
+
+    /// Goes on following a slot that was made from `base` and had this tree at the last look.
+    pub fn resume(repo: &Repo, own: SpecFiles, most_new: usize, base: &Oid, tree: Oid) -> Result<Self, Error> {
+        Ok(Self { tree, ..Self::at(repo, own, most_new, base)? })
     }
 
     /// These new files are nobody's, as long as they are there.

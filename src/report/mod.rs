@@ -7,6 +7,7 @@ pub mod diagnostics;
 pub mod live;
 mod machine;
 pub mod plain;
+pub mod step;
 pub mod summary;
 pub mod tally;
 pub mod text;

@@ -27,6 +27,7 @@ use super::board::{self, Board, ListFile};
 use super::brief;
 use super::clock;
 use super::control::{Command, LOOK_EVERY, Mailbox, Request};
+use super::outside::Outside;
 use super::process::{self, Line, SpawnError, Stop};
 use super::sandbox::{Cell, Sandbox};
 use super::shared::SharedTree;
@@ -144,14 +145,33 @@ pub(super) struct Own {
 pub(super) struct Job {
     run: Box<[String]>,
     pub(super) verify: Box<[String]>,
-    files: Box<[FileEntry]>,
+    pub(super) files: Box<[FileEntry]>,
     files_none: bool,
-    dir: Option<String>,
+    pub(super) dir: Option<String>,
     quota: Quota,
     pub(super) commit: Option<String>,
     /// For the prompt; empty where the shell does the work.
-    block: String,
+    pub(super) block: String,
     verify_marker: bool,
+}
+
+impl Job {
+    /// What an item says, with its block for the prompt.
+    pub(super) fn new(item: &document::Item, block: String, settings: &RunSettings) -> Self {
+        let fields = &item.fields;
+        let scripts = |commands: &[document::Command]| commands.iter().map(|it| it.script.clone()).collect();
+        Self {
+            run: scripts(&fields.run),
+            verify: scripts(&fields.verify),
+            files: fields.files.clone().into(),
+            files_none: fields.files_none,
+            dir: fields.dir.clone(),
+            quota: board::quota(item, settings),
+            commit: fields.commit.clone(),
+            block,
+            verify_marker: board::is_verify(item),
+        }
+    }
 }
 
 /// The end of a process.
@@ -177,6 +197,16 @@ pub(super) enum Done {
     },
     /// A batch was checked as it is merged.
     Merged(Merged),
+    /// The tree of a task is ready to be handed out.
+    Ready {
+        node: Node,
+        space: Box<Workspace>,
+    },
+    /// The tree of a task was looked at that a session says is over.
+    Back {
+        node: Node,
+        space: Box<Workspace>,
+    },
 }
 
 /// Why a run cannot go on, and which exit code that is.
@@ -241,14 +271,14 @@ pub(super) struct Driver {
     lines: (mpsc::Sender<Line>, mpsc::Receiver<Line>),
     spawned: (mpsc::UnboundedSender<Spawned>, mpsc::UnboundedReceiver<Spawned>),
     /// An executor ran since the list was looked at.
-    executors_ran: bool,
+    pub(super) executors_ran: bool,
     /// Events that reporters were told; the journal, which has the durable ones only, counts for itself.
     told_seq: u64,
     /// The list is not the one that was planned.
     pub(super) list_changed: bool,
     /// Why the run cannot go on.
     fatal: Option<Fatal>,
-    finish: Option<Finish>,
+    pub(super) finish: Option<Finish>,
     pub(super) summary: Summary,
     state_dirty: bool,
     state_written: Option<Instant>,
@@ -282,6 +312,8 @@ pub(super) struct Driver {
     in_use: (mpsc::UnboundedSender<InUse>, mpsc::UnboundedReceiver<InUse>),
     /// That tasks wait for a budget was told.
     held_by_budget: bool,
+    /// Where an agent session carries out what needs an executor.
+    pub(super) outside: Option<Outside>,
 }
 
 impl Driver {
@@ -325,6 +357,7 @@ impl Driver {
             spending,
             in_use: mpsc::unbounded_channel(),
             held_by_budget: false,
+            outside: None,
         }
     }
 
@@ -338,9 +371,11 @@ impl Driver {
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let deadline = self.parts.settings.run_timeout.map(|limit| self.parts.started + limit);
         let mut killed = None;
-        self.told.push_back(Told::Next);
+        if let Err(fatal) = self.next_stage() {
+            self.give_up(fatal);
+        }
         self.turn();
-        while self.finish.is_none() {
+        while self.finish.is_none() && !self.waits_outside() {
             if let Some(tree) = &mut self.parts.tree {
                 tree.stale();
             }
@@ -348,6 +383,11 @@ impl Driver {
             tokio::select! {
                 biased;
                 asked = signals.next() => match asked {
+                    // What a session has stays its own, as after a kill: the next call goes on from there.
+                    Asked::End(signal, _) if self.outside.is_some() => {
+                        killed = Some(signal.exit_code());
+                        break;
+                    }
                     Asked::End(Signal::Interrupt, 1) => self.halt(Halt::Interrupt),
                     Asked::End(_, 1) => self.halt(Halt::Terminate),
                     Asked::End(signal, _) => {
@@ -398,6 +438,7 @@ impl Driver {
         }
         match killed {
             Some(code) => self.kill(code).await,
+            None if self.stays_open() => self.put_down(),
             None => self.close(),
         }
     }
@@ -408,11 +449,19 @@ impl Driver {
     }
 
     /// Tells the engine what happened and carries out what it asks for, until nothing is left to tell.
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         let started = self.summary.workers_started;
-        while let Some(told) = self.told.pop_front() {
-            self.make_room();
-            self.step(told);
+        loop {
+            while let Some(told) = self.told.pop_front() {
+                self.make_room();
+                self.step(told);
+            }
+            if let Err(fatal) = self.end_reported() {
+                self.give_up(fatal);
+            }
+            if self.told.is_empty() {
+                break;
+            }
         }
         if self.summary.workers_started > started {
             self.summary.most_at_once = self.summary.most_at_once.max(self.parts.engine.running());
@@ -517,7 +566,10 @@ impl Driver {
             }
             Effect::Closed { account, until } => self.account_closed(account, until)?,
             Effect::Verify { node, attempt, timeout } => self.verify(node, attempt, timeout)?,
-            Effect::Stop { node } => self.parts.lives[node].brake.pull(Stop::Cancel),
+            Effect::Stop { node } => {
+                self.parts.lives[node].brake.pull(Stop::Cancel);
+                self.stop_outside(node)?;
+            }
             Effect::Passed { node } => {
                 self.keep_work(node)?;
                 self.emit(Event::TaskPassed { task: self.task(node), attempt: self.parts.lives[node].attempt })?;
@@ -666,7 +718,7 @@ impl Driver {
             self.say_what_changed(&old, &places)?;
             // Where executors have trees of their own only a person can have ticked it.
             for node in ticked.iter().filter_map(|at| self.parts.board.node(*at)) {
-                if self.parts.engine.own_tree(node) {
+                if self.parts.engine.own_tree(node) && self.outside.is_none() {
                     self.told.push_back(Told::Steer(Steer::Done(node)));
                 }
             }
@@ -829,19 +881,7 @@ impl Driver {
             Kind::Run | Kind::Parent => &[],
             Kind::Exec | Kind::Verify { .. } => board.doc.source.get(item.block.clone()).unwrap_or_default(),
         };
-        let fields = &item.fields;
-        let scripts = |commands: &[document::Command]| commands.iter().map(|it| it.script.clone()).collect();
-        let job = Arc::new(Job {
-            run: scripts(&fields.run),
-            verify: scripts(&fields.verify),
-            files: fields.files.clone().into(),
-            files_none: fields.files_none,
-            dir: fields.dir.clone(),
-            quota: board::quota(item, &self.parts.settings),
-            commit: fields.commit.clone(),
-            block: String::from_utf8_lossy(block).into_owned(),
-            verify_marker: board::is_verify(item),
-        });
+        let job = Arc::new(Job::new(item, String::from_utf8_lossy(block).into_owned(), &self.parts.settings));
         self.parts.lives[node].job = Some(Arc::clone(&job));
         job
     }
@@ -949,7 +989,7 @@ impl Driver {
 
     fn start(&mut self, node: Node, number: u32, chosen: (u32, usize), timeout: Millis) -> Result<(), Fatal> {
         let shell = self.parts.engine.kind(node) == Kind::Run;
-        let agent = if shell { None } else { self.agent(node, chosen) };
+        let agent = if shell || self.outside.is_some() { None } else { self.agent(node, chosen) };
         if let Some(agent) = &agent
             && !self.fund(node, agent)?
         {
@@ -963,7 +1003,9 @@ impl Driver {
             let declared = job.files.iter().map(|file| Declared::new(&file.path, file.glob)).collect();
             tree.start(node, &key, declared)?;
         }
+        let outside = !shell && self.outside.is_some();
         let name = agent.as_ref().map_or("exec", |order| order.agent.name());
+        let name = if outside { "session" } else { name };
         self.task_start(node, number, if shell { "shell" } else { name })?;
         self.tell_slot(node, claim.as_ref())?;
         self.executors_ran |= !shell && claim.is_none();
@@ -972,7 +1014,9 @@ impl Driver {
         self.parts.lives[node].started = Some(clock::now());
         self.admission.started();
         self.summary.workers_started += 1;
-        if shell {
+        if outside {
+            self.hand_out(node, attempt, claim)?;
+        } else if shell {
             self.workers.spawn(async move {
                 let work = |attempt: Attempt, brake| async move {
                     let ran = attempt.scripts(scripts, brake).await;
@@ -1196,7 +1240,7 @@ impl Driver {
         Ok(())
     }
 
-    fn prompt(&mut self, node: Node, number: u32, job: &Job) -> String {
+    pub(super) fn prompt(&mut self, node: Node, number: u32, job: &Job) -> String {
         let parts = &self.parts;
         let entry = &parts.board.entries[node];
         let work = brief::Work {
@@ -1282,6 +1326,8 @@ impl Driver {
                 Ok(())
             }
             Ok(Done::Merged(merged)) => self.merged(merged),
+            Ok(Done::Ready { node, space }) => self.handed_out(node, Some(space)),
+            Ok(Done::Back { node, space }) => self.came_back(node, Some(space)),
             // A worker neither panics nor is aborted; should it, the task must not hang.
             Err(error) => Err(Fatal { message: error.to_string(), halt: Halt::Fatal }),
         };
@@ -1303,7 +1349,7 @@ impl Driver {
         (self.parts.lives[node].limit, self.parts.settings.idle_timeout)
     }
 
-    fn executor_ended(
+    pub(super) fn executor_ended(
         &mut self,
         node: Node,
         ran: &[Ran],
@@ -1536,7 +1582,7 @@ impl Driver {
             end,
             word: word.as_ref(),
             later: (!shell && session.is_none()).then_some(LATER),
-            signal: !shell && (settings.exec_signal || session.is_some()),
+            signal: !shell && (settings.exec_signal || session.is_some() || self.outside.is_some()),
             checks: job.verify_marker,
             report,
             head,
@@ -1653,7 +1699,15 @@ impl Driver {
     }
 
     fn steer(&mut self, request: Request) {
-        let said = match &request.command {
+        let said = self.obey(&request.command);
+        if let Err(error) = request.answer(said) {
+            self.notice("warning", "control", &error.to_string());
+        }
+    }
+
+    /// Does what is asked of the run, and says so, or why not.
+    pub(super) fn obey(&mut self, command: &Command) -> Result<String, String> {
+        match command {
             Command::Cancel => {
                 self.told.push_back(Told::Halt(Halt::Interrupt));
                 Ok("stopping: what runs is ended and kept".to_owned())
@@ -1668,9 +1722,6 @@ impl Driver {
                     [Phase::Waiting, Phase::Ready, Phase::Backoff, Phase::Running, Phase::Ended, Phase::Verifying];
                 self.steer_task(label, Steer::Skip, &open)
             }
-        };
-        if let Err(error) = request.answer(said) {
-            self.notice("warning", "control", &error.to_string());
         }
     }
 
@@ -1712,7 +1763,7 @@ impl Driver {
         }
     }
 
-    fn state(&self) -> state::State {
+    pub(super) fn state(&self) -> state::State {
         let (board, settings) = (&self.parts.board, &self.parts.settings);
         let doc = &board.doc;
         let standing = |index: usize| {
@@ -1750,7 +1801,7 @@ impl Driver {
             run: state::Run {
                 id: self.parts.run.clone(),
                 pid: std::process::id(),
-                session_id: None,
+                session_id: self.outside.as_ref().map(|outside| outside.session().to_owned()),
                 started_at: self.started_at.clone(),
                 approval_before: None,
             },
@@ -1802,7 +1853,7 @@ impl Driver {
         let used = self.spending.run;
         (summary.cost, summary.tokens) = (used.money.map(Money::usd), used.tokens);
         summary.cost_estimated = used.estimated.map(Money::usd);
-        summary.wall_seconds = (clock::now() - self.parts.started).as_secs_f64();
+        summary.wall_seconds = self.wall_seconds();
         summary.speedup = if summary.wall_seconds > 0.0 { summary.work_seconds / summary.wall_seconds } else { 0.0 };
         let bound = plan::bound(&self.parts.board.plan, |index| {
             self.parts.board.node(index).map_or(0.0, |node| self.parts.lives[node].seconds)
@@ -1821,11 +1872,7 @@ impl Driver {
             paths.sort();
             summary.unattributed = paths;
         }
-        if let Some(committer) = self.parts.tree.as_mut().and_then(|tree| tree.committer.take())
-            && let Err(error) = committer.close()
-        {
-            self.notice("warning", "hooks-tree", &error.to_string());
-        }
+        self.close_committer();
         if let (Some(Finish::Halted(Halt::Budget)), Some(refused)) = (&self.finish, self.spending.refused) {
             let next = match refused.scope {
                 Scope::Day => "tomorrow, or with more for budget.day in spec.toml,",
@@ -1862,7 +1909,16 @@ impl Driver {
             self.notice("warning", "stopped", &error.to_string());
         }
         self.parts.reporters.finish();
+        self.end_lease(exit, outcome);
         exit
+    }
+
+    pub(super) fn close_committer(&mut self) {
+        if let Some(committer) = self.parts.tree.as_mut().and_then(|tree| tree.committer.take())
+            && let Err(error) = committer.close()
+        {
+            self.notice("warning", "hooks-tree", &error.to_string());
+        }
     }
 
     /// Whether every item of role task is ticked, whatever the run included.
@@ -1954,7 +2010,7 @@ fn on_the_way(event: &Event) -> bool {
 }
 
 /// The root of a task's own tree, if it works in one.
-fn life_root(parts: &Parts, node: Node) -> Option<PathBuf> {
+pub(super) fn life_root(parts: &Parts, node: Node) -> Option<PathBuf> {
     let own = parts.lives[node].own.as_ref()?;
     (!own.root.as_os_str().is_empty()).then(|| own.root.clone())
 }

@@ -310,7 +310,7 @@ impl Driver {
                 None => {
                     let path = self.parts.list.path.to_string_lossy().into_owned();
                     self.parts.board.follow_ticks(&ticks, single, &self.parts.list.bytes, &path);
-                    return Ok(());
+                    return self.keep_list();
                 }
                 Some(found) => self.adopt(found)?,
             }

@@ -13,8 +13,10 @@ use super::clock;
 use super::control::Mailbox;
 pub use super::driver::unrunnable;
 use super::driver::{Driver, Life, Own, Parts, read_progress};
+use super::outside::{self, Out, Outside};
 use super::quota;
 use super::sandbox::Sandbox;
+use super::session::{Ask, Turn};
 use super::shared::SharedTree;
 use super::shell::Shell;
 use super::signals::Signals;
@@ -25,7 +27,7 @@ use crate::document::{self, Diagnostic, Document, Severity};
 use crate::engine::budget::Spend;
 use crate::engine::{Code, Failure, Policy, RunState, Seed, Steer};
 use crate::git::{
-    self, Blob, Change, Committer, Declared, Oid, Refusal, Refused, Repo, RepoPath, Secrets, SpecFiles, Work,
+    self, Blob, Change, Committer, Declared, Oid, Refusal, Refused, Repo, RepoPath, Secrets, Seen, SpecFiles, Work,
 };
 use crate::mask::{Masker, PatternError};
 use crate::plan::{self, Mode};
@@ -33,10 +35,11 @@ use crate::report::Reporters;
 use crate::store::event::{Event, TreeEntry};
 use crate::store::fs::{PathError, sweep_temp_files};
 use crate::store::journal::{self, Journal};
+use crate::store::lease::{self, Lease};
 use crate::store::lock::{self, LockError, SpecLock};
 use crate::store::paths::SpecPaths;
 use crate::store::progress;
-use crate::store::recovery::{self, LastRun, Phase, Record, Recovered, Resume};
+use crate::store::recovery::{self, LastRun, Phase, Record, Recovered, Reported, Resume};
 use crate::store::state::{self, Problem, StateError, StateFile};
 
 /// How long what a killed run left behind gets to end by itself.
@@ -58,6 +61,18 @@ pub struct Job {
     pub read: Option<(Document, plan::Plan)>,
     /// Started by the run of an epic, and to end with it.
     pub part_of_epic: bool,
+    /// It takes over from an agent session that may still be at work.
+    pub take_over: bool,
+    /// The call of an agent session that it is; none for a run that goes to its end by itself.
+    pub(super) turn: Option<Turn>,
+}
+
+impl Job {
+    /// A run that goes to its end by itself.
+    #[must_use]
+    pub fn new(list: PathBuf, shown: String, settings: RunSettings, shell: Shell) -> Self {
+        Self { list, shown, settings, shell, read: None, part_of_epic: false, take_over: false, turn: None }
+    }
 }
 
 /// Why a run did not begin. Nothing was changed.
@@ -99,6 +114,24 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// An agent session has it.
+    #[error(
+        "session {session} has {list} (heard of {minutes} min ago on {host}); it is free after 30 min of silence",
+        list = list.display()
+    )]
+    Leased {
+        /// Which.
+        session: String,
+        /// The list.
+        list: PathBuf,
+        /// The machine of its last call.
+        host: String,
+        /// For how long nothing was heard of it.
+        minutes: u64,
+    },
+    /// What a session asks cannot be done.
+    #[error("{0}")]
+    Session(String),
     /// These specs cannot be run side by side.
     #[error("{0}")]
     Epic(String),
@@ -133,8 +166,11 @@ pub fn run(job: Job, reporters: Reporters) -> Result<u8, RunError> {
 }
 
 /// The list as it is now, and its plan; an error where it cannot be run.
-fn read(job: &Job, before: Option<(Document, plan::Plan)>) -> Result<(Vec<u8>, Document, plan::Plan), RunError> {
-    let bytes = crate::store::fs::read_if_exists(&job.list)?.unwrap_or_default();
+fn read(
+    job: &Job,
+    bytes: Vec<u8>,
+    before: Option<(Document, plan::Plan)>,
+) -> Result<(Vec<u8>, Document, plan::Plan), RunError> {
     if let Some((doc, plan)) = before.filter(|(doc, _)| *doc.source == bytes[..]) {
         return Ok((bytes, doc, plan));
     }
@@ -187,7 +223,8 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         notices.0.push((level, "sandbox", said));
     }
     let paths = SpecPaths::find(&job.list)?;
-    let run = clock::run_id();
+    let leased = lease::load(&paths.lease())?;
+    let mut run = run_of(&job, &paths, leased.as_ref())?;
     let secrets = job.settings.secrets_scan.then(|| Secrets::new(Arc::clone(&mask), &job.settings.secrets_allow));
     let repo = Repo::open(paths.folder())?.map(|repo| repo.without_secrets(secrets));
     let lacking = trees_lack(&job.settings, repo.as_ref())?;
@@ -205,6 +242,8 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         notices.warn("lock-without-kernel", format!("{}: this file system has no locks", paths.lock().display()));
     }
     let mut locks = vec![lock];
+    let git_place = outside::git_place(repo.as_ref())?;
+    refuse_leased(&job, &paths, git_place.as_deref())?;
     if let Some(repo) = &repo {
         locks.push(SpecLock::acquire(&repo.own_dir()?.join("tree.lock"), &run, Timestamp::now())?);
         repo.exclude()?;
@@ -220,12 +259,19 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     }
     let before = found.recovered;
     let cut_off = before.last.as_ref().filter(|last| last.outcome.is_none());
+    // What an agent session has done so far, where this is a call of one.
+    let taken_up = cut_off.filter(|last| job.turn.is_some() && last.session.is_some());
+    let same_run = taken_up.is_some_and(|last| last.id == run);
+    if !same_run && leased.as_ref().is_some_and(|lease| lease.run == run) {
+        // It ended between two looks.
+        run = clock::run_id();
+    }
     // Where its journal is lost, the state file still names the run that was killed.
     let in_state = state::load(&paths)?.0.and_then(|state| state.run).map(|run| run.id);
     if let Some(id) = in_state.filter(|id| before.last.as_ref().is_none_or(|last| last.id != *id)) {
         notices.ended(tree::sweep(&id, SWEEP_GRACE).await);
     }
-    if let Some(last) = cut_off {
+    if let Some(last) = cut_off.filter(|last| !last.put_down) {
         end_what_is_left(last, &before, &mut notices).await;
         let here = last.host == lock::host_name();
         if let (Some(repo), Some(since), true) = (&repo, clock::began(&last.id), here) {
@@ -244,7 +290,16 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     }
     // From here on the list is what counts: nobody else of ours writes to it any more.
     let known = job.read.take();
-    let (bytes, doc, plan) = read(&job, known)?;
+    let there = crate::store::fs::read_if_exists(&job.list)?.unwrap_or_default();
+    // Of a session's run as it was put down: what was done to it since is looked at by the driver.
+    let kept = match taken_up {
+        Some(last) => crate::store::fs::read_if_exists(&paths.kept_list(&last.id))?,
+        None => None,
+    };
+    let (bytes, doc, plan) = match kept.map(|kept| read(&job, kept, None)) {
+        Some(Ok(kept)) if !kept.1.items.is_empty() => kept,
+        _ => read(&job, there, known)?,
+    };
     let (state_file, taken) = StateFile::take(&paths)?;
     if let (Some(problem), Some(kept)) = (&taken.problem, &taken.kept) {
         let what = match problem {
@@ -282,10 +337,17 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
                 seed.conflicts = 0;
             } else if resume == Resume::Leave && record.phase == Phase::Skipped {
                 steers.push(Steer::Skip(node));
+            } else if resume == Resume::Leave && taken_up.is_some() {
+                seed.over = true;
+                lives[node].told = record.told;
             }
         }
         seeds.push((spec, seed));
     }
+
+    // What the session has: tries that go on.
+    let mut out: BTreeMap<usize, Out> = BTreeMap::new();
+    let handed = |record: &Record| taken_up.is_some() && record.handed_out.is_some();
 
     let mut baseline = Vec::new();
     let mut leftovers = Vec::new();
@@ -293,7 +355,13 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     let mut to_enter = Vec::new();
     let mut learned = Vec::new();
     let tree = match repo {
-        None => None,
+        None => {
+            for (node, record) in records.iter().enumerate() {
+                let Some(record) = record.filter(|record| handed(record)) else { continue };
+                out.extend(out_of(record, None).map(|out| (node, out)));
+            }
+            None
+        }
         Some(repo) => {
             let own = repo.spec_files(paths.list(), paths.progress());
             let landed = finish_commits(&repo, &before, &own)?;
@@ -301,14 +369,36 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
             if own_trees != OwnTrees::None || !Repo::slot_numbers(&paths.slots()).is_empty() {
                 let settings = job.settings.worktree.clone();
                 let there = Slots::find(&repo, paths.slots(), own.clone(), job.settings.too_much, settings)?;
-                save_what_is_left(&there, &repo, &before, &paths.name(), &mut notices)?;
                 slots = Some(there);
+            }
+            for (node, record) in records.iter().enumerate() {
+                let Some(record) = record.filter(|record| handed(record)) else { continue };
+                let slot = match &record.slot {
+                    None => None,
+                    Some((number, base)) => {
+                        let slot = slots.as_mut().and_then(|slots| slots.keep_out(*number));
+                        let base = Oid::parse(base.as_bytes()).filter(|base| repo.has_commit(base));
+                        // Without its tree it begins anew.
+                        let Some((slot, base)) = slot.zip(base) else { continue };
+                        Some((Some(slot), base))
+                    }
+                };
+                out.extend(out_of(record, slot).map(|out| (node, out)));
+            }
+            if let Some(slots) = &slots {
+                let going_on = |record: &Record| {
+                    let out = records
+                        .iter()
+                        .enumerate()
+                        .any(|(node, it)| it.is_some_and(|it| std::ptr::eq(it, record)) && out.contains_key(&node));
+                    out || taken_up.is_some() && record.phase == Phase::Waiting
+                };
+                save_what_is_left(slots, &repo, &before, &paths.name(), &going_on, &mut notices)?;
             }
             // What those said that were cut short there: others get their trees.
             for (node, record) in records.iter().enumerate() {
-                let (Some(slots), Some(record)) = (&slots, record.filter(|record| record.cut_short())) else {
-                    continue;
-                };
+                let cut_short = record.filter(|record| record.cut_short() && !out.contains_key(&node));
+                let (Some(slots), Some(record)) = (&slots, cut_short) else { continue };
                 let Some((number, _)) = record.slot else { continue };
                 let file = paths.isolated_progress(record.task.index);
                 let text = read_progress(&slots.yard.inside(&file, &slots.yard.place(number)), &mask);
@@ -316,16 +406,30 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
                 lives[node].progress = format!("{}\n{text}", lives[node].progress);
                 learned.push(Event::TaskProgress { task: record.task.clone(), attempt: record.attempt, text });
             }
-            let (mut tree, found) = SharedTree::begin(repo, own, !job.settings.no_commit, job.settings.too_much)?;
-            let sorted = Sorted::new(found.changes, &before, &board, &records, &landed);
+            // Who is at work in this tree, and since HEAD was where.
+            let at_work: Vec<usize> =
+                out.iter().filter(|(_, it)| it.slot.is_none() && it.taken.is_none()).map(|(node, _)| *node).collect();
+            let head = taken_up.and_then(|last| last.head.as_ref()).map(outside::head_of);
+            let since = head.clone().filter(|_| !at_work.is_empty());
+            let commits = !job.settings.no_commit;
+            let (mut tree, found) = SharedTree::begin(repo, own, commits, job.settings.too_much, since.as_ref())?;
+            if let Some(head) = head {
+                tree.set_branch(head.branch);
+            }
+            let sorted = Sorted::new(found.changes, &before, &board, &records, &landed, since.is_some());
+            let (by_session, found_refused): (Vec<Refused>, Vec<Refused>) = found.refused.into_iter().partition(|it| {
+                let known =
+                    was_refused(&it.path, &before.unattributed) || before.baseline.contains_key(&it.path.to_wire());
+                since.is_some() && !known
+            });
             let (refused, persons): (Vec<Refused>, Vec<Refused>) =
-                found.refused.into_iter().partition(|refused| left_refused(&refused.path, &before));
+                found_refused.into_iter().partition(|refused| left_refused(&refused.path, &before));
             let mine: Vec<Change> = sorted.nobodys.iter().chain(sorted.tasks.values().flatten()).cloned().collect();
             let mut dirty = tree.repo.dirty(&tree.own, &mine)?;
             let left: BTreeSet<&RepoPath> = refused.iter().map(|refused| &refused.path).collect();
             dirty.retain(|path| !left.contains(path));
             // Where no task works in it, a person's changes are in nobody's way until something lands on them.
-            if !dirty.is_empty() && !job.settings.allow_dirty && own_trees != OwnTrees::All {
+            if !dirty.is_empty() && !job.settings.allow_dirty && own_trees != OwnTrees::All && taken_up.is_none() {
                 return Err(RunError::Dirty(dirty.iter().map(ToString::to_string).collect()));
             }
             // What a person has in a file with a secret is not known, but that it is a person's.
@@ -333,6 +437,14 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
             let unknown = with_secrets.map(|it| Change { path: it.path.clone(), old: None, new: None });
             let all_persons: Vec<Change> = sorted.persons.iter().cloned().chain(unknown).collect();
             tree.settle(&all_persons, (&sorted.nobodys, &refused), &sorted.tasks);
+            if let Some(since) = since {
+                let seen = Seen { changes: sorted.outside.clone(), refused: by_session, cleared: Vec::new() };
+                let tasks = at_work.iter().map(|node| {
+                    let declared = declared_by(&board, *node);
+                    (*node, board.entries[*node].task.key.clone(), declared)
+                });
+                tree.resume(tasks.collect(), since, &seen)?;
+            }
             for (node, record) in records.iter().enumerate() {
                 let key = &board.entries[node].task.key;
                 let mut taken = tree.ledger.taken(key);
@@ -347,6 +459,13 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
                             taken.changes = record.taken.iter().map(Change::from_wire).collect();
                             let work = Some(Work { base, commit });
                             lives[node].own = Some(Box::new(Own { work, ..Own::default() }));
+                        }
+                        // What it had made before its next try, unless that is to begin afresh.
+                        Some((base, commit)) if taken_up.is_some() && record.phase == Phase::Waiting => {
+                            let code = record.failure.as_ref().map_or("", |failure| failure.code.as_str());
+                            let saved = (code != Code::Conflict.name()).then_some(Work { base, commit });
+                            let onto_tip = code == Code::VerifyMerged.name();
+                            lives[node].own = Some(Box::new(Own { saved, onto_tip, ..Own::default() }));
                         }
                         _ => seeds[node].1.passed = false,
                     }
@@ -371,6 +490,33 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         }
     };
 
+    for (node, out) in &out {
+        let Some(record) = records[*node] else { continue };
+        let (spec, seed) = &mut seeds[*node];
+        // The engine counts a try when it begins.
+        *seed = Seed { out: true, passed: false, attempts: seed.attempts + 1, ..*seed };
+        spec.own_tree = out.slot.is_some();
+        let life = &mut lives[*node];
+        (life.attempt, life.place) = (record.attempt, Some(record.task.index));
+        life.limit = Duration::from_millis(spec.timeout);
+        life.started = outside::since(&out.handed);
+        let item = board.item(*node);
+        let now = board.doc.source.get(item.block.clone()).map(String::from_utf8_lossy).unwrap_or_default();
+        // As the journal has it.
+        let mut now = now.into_owned();
+        mask.mask(&mut now);
+        if now != out.handed.block {
+            life.job = outside::job_of(&out.handed.block, &job.settings).map(Arc::new);
+        }
+        if let (Some(slots), Some((number, _)), true) = (&slots, &record.slot, out.slot.is_some()) {
+            life.own.get_or_insert_default().root = slots.yard.place(*number);
+        }
+    }
+    let reports = match &job.turn {
+        Some(Turn { ask: Ask::Finish(reports), .. }) => reported(reports, &board, &records, &mut out, taken_up)?,
+        _ => Vec::new(),
+    };
+
     let merged = progress::land_orphans(&paths, &mask, |index| orphan(&board, &records, index))?;
     if !merged.is_empty() {
         let names: Vec<String> = merged.iter().map(|path| path.display().to_string()).collect();
@@ -381,7 +527,11 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         notices.info("quotas", quota::HOW);
     }
     let mailbox = Mailbox::open(paths.control(), &run)?;
-    let journal = Journal::create(&paths.journal(&run), &run)?;
+    let journal = if same_run {
+        Journal::open(&paths.journal(&run), &run)?.0
+    } else {
+        Journal::create(&paths.journal(&run), &run)?
+    };
     let policy = Policy {
         max_parallel: job.settings.max_parallel,
         keep_going: job.settings.keep_going || board.plan.declares_dependencies,
@@ -393,6 +543,29 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     };
     let engine = RunState::new(policy, seeds, laid.stages);
     let resumes = cut_off.map(|last| last.id.clone());
+    if job.turn.is_none() {
+        lease::end(&paths.lease(), git_place.as_deref())?;
+    }
+    let from_seq = journal.seq();
+    let turn = job.turn.map(|turn| {
+        let known = leased.filter(|lease| lease.run == run).unwrap_or_default();
+        let paused = taken_up.is_some_and(|last| last.paused);
+        // A call that only ends something begins nothing; the next one does.
+        if paused || turn.ask != Ask::Next {
+            steers.push(Steer::Pause);
+        }
+        Outside {
+            lease: Lease { session: turn.session, paused, ..known },
+            ask: turn.ask,
+            git: git_place,
+            answer: turn.answer,
+            out,
+            began: taken_up.map_or_else(|| Some(clock::wall()), |last| last.started.parse().ok()),
+            from_seq,
+            steered: false,
+        }
+    });
+    let figures = taken_up.map(|last| last.figures.clone());
     let list = ListFile::new(paths.list(), &bytes);
     let parts = Parts {
         run,
@@ -417,7 +590,12 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         used_before: if resumes.is_some() { before.used } else { Spend::default() },
     };
     let mut driver = Driver::new(parts);
-    driver.begin(resumes, baseline, leftovers, steers)?;
+    driver.executors_ran = turn.as_ref().is_some_and(|turn| !turn.out.is_empty());
+    driver.outside = turn;
+    driver.summary = figures.unwrap_or_default();
+    driver.begin((!same_run).then_some(resumes), baseline, leftovers, steers)?;
+    driver.emit_all(reports)?;
+    driver.write_lease(false).map_err(|fatal| RunError::Session(fatal.message))?;
     // In the order of the commits: others of their batch are to land behind them.
     driver.enter_on_disk(&to_enter)?;
     driver.emit_all(learned)?;
@@ -441,6 +619,100 @@ pub fn masker(settings: &RunSettings) -> Result<Masker, PatternError> {
 
 fn millis(duration: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// The run that this is a part of: a session goes on with its own.
+fn run_of(job: &Job, paths: &SpecPaths, leased: Option<&Lease>) -> Result<String, PathError> {
+    if let (Some(lease), true) = (leased, job.turn.is_some())
+        && let journal = paths.journal(&lease.run)
+        && !lease.run.is_empty()
+        && journal.exists()
+        && journal::ends(&journal)?.is_some_and(|(_, last)| !matches!(last.event, Event::RunComplete { .. }))
+    {
+        return Ok(lease.run.clone());
+    }
+    Ok(clock::run_id())
+}
+
+/// An agent session keeps everybody else out between its calls: of its spec, and of the tree that it works in.
+fn refuse_leased(job: &Job, paths: &SpecPaths, git: Option<&std::path::Path>) -> Result<(), RunError> {
+    let session = job.turn.as_ref().map(|turn| turn.session.as_str());
+    let own = paths.lease();
+    let mut held = match job.take_over {
+        true => None,
+        false => outside::held_by_other(&own, session)?.map(|lease| (lease, own.clone())),
+    };
+    if let Some(other) = git.map(lease::points_to).transpose()?.flatten().filter(|other| *other != own)
+        && held.is_none()
+    {
+        held = outside::held_by_other(&other, None)?.map(|lease| (lease, other));
+    }
+    let Some((lease, path)) = held else { return Ok(()) };
+    let minutes = lease::silent_for(&path).unwrap_or_default().as_secs() / 60;
+    Err(RunError::Leased { session: lease.session, list: lease.list, host: lease.host, minutes })
+}
+
+/// A try that a session has, by the journal.
+fn out_of(record: &Record, slot: Option<(Option<Box<git::Slot>>, Oid)>) -> Option<Out> {
+    let handed = record.handed_out.as_deref()?.clone();
+    let taken = (record.taken_in == Some(record.attempt))
+        .then(|| record.taken.iter().map(Change::from_wire).collect::<Vec<_>>());
+    Some(Out { handed, slot, taken, cancel: false })
+}
+
+/// What a session says of tries, entered where it belongs, and as the journal is to have it. What was said before and
+/// has had its effect is no fault.
+fn reported(
+    reports: &[super::session::Report],
+    board: &Board,
+    records: &[Option<&Record>],
+    out: &mut BTreeMap<usize, Out>,
+    taken_up: Option<&LastRun>,
+) -> Result<Vec<Event>, RunError> {
+    if taken_up.is_none() {
+        return Err(RunError::Session("no session has a run of this list; `spec next` begins one".to_owned()));
+    }
+    let mut events = Vec::new();
+    for report in reports {
+        let label = report.task.trim();
+        let by_label = (0..records.len()).find(|node| {
+            board.entries[*node].task.task == label || records[*node].is_some_and(|record| record.task.task == label)
+        });
+        let selected = || match board.doc.select(label).as_deref() {
+            Some([only]) => Some(*only),
+            _ => None,
+        };
+        let node = by_label.or_else(|| board.node(selected()?));
+        let record = node.and_then(|node| records[node]);
+        if let Some(it) = node.and_then(|node| out.get_mut(&node)) {
+            let said = Reported { failed: report.failed.clone(), no_change: report.no_change.clone() };
+            let (Some(record), false) = (record, it.handed.report.as_ref() == Some(&said)) else { continue };
+            events.push(Event::TaskReported {
+                task: record.task.clone(),
+                attempt: record.attempt,
+                failed: said.failed.clone(),
+                no_change: said.no_change.clone(),
+            });
+            it.handed.report = Some(said);
+            continue;
+        }
+        let settled = record.is_some_and(|it| matches!(it.phase, Phase::Passed | Phase::Landing | Phase::Landed));
+        let done = selected().or_else(|| board.doc.item_of_id(label)).is_some_and(|at| board.doc.items[at].checked);
+        if !settled && !done {
+            let known = selected().is_some() || node.is_some();
+            return Err(RunError::Session(if known {
+                format!("task {label} is not handed out; `spec next` says what is")
+            } else {
+                format!("there is no task {label} in this list; `spec next` says what is handed out")
+            }));
+        }
+    }
+    Ok(events)
+}
+
+/// What a task declares, by the list.
+fn declared_by(board: &Board, node: usize) -> Vec<Declared> {
+    board.item(node).fields.files.iter().map(|file| Declared::new(&file.path, file.glob)).collect()
 }
 
 /// Ends what is left of the processes of a run that was killed, on this machine.
@@ -602,6 +874,7 @@ fn save_what_is_left(
     repo: &Repo,
     before: &Recovered,
     spec: &str,
+    going_on: &dyn Fn(&Record) -> bool,
     notices: &mut Notices,
 ) -> Result<(), git::Error> {
     let in_slot = before.slots();
@@ -613,7 +886,8 @@ fn save_what_is_left(
         notices.warn("salvaged", format!("what task {task} had done when the run was killed is kept as {name}"));
     }
     // What tasks had made that had given their trees to others.
-    for record in before.tasks.values().filter(|record| record.phase == Phase::Waiting || record.cut_short()) {
+    let had_some = |record: &&Record| (record.phase == Phase::Waiting || record.cut_short()) && !going_on(record);
+    for record in before.tasks.values().filter(had_some) {
         let commit = record.work.as_ref().or(record.before.as_ref());
         let commit = commit.and_then(|(_, commit)| Oid::parse(commit.as_bytes()));
         let Some(commit) = commit.filter(|commit| repo.has_commit(commit)) else { continue };
@@ -638,21 +912,25 @@ struct Sorted {
     nobodys: Vec<Change>,
     /// By key.
     tasks: BTreeMap<String, Vec<Change>>,
+    /// Made while a session's tries went on in this tree, and to be judged as if this program had been there.
+    outside: Vec<Change>,
 }
 
 impl Sorted {
     /// What the journal has as a task's is that task's, as far as it is still there; what it has as nobody's is nobody's;
     /// what a person had before the killed run began is the person's. The rest is that of the tasks that were under way
     /// when the run was killed, if there were any: of the only one, of the only one that declares the path, or nobody's.
-    /// Without such a task it is the person's. `landed` are the tasks whose commits HEAD has already.
+    /// Without such a task it is the person's. `landed` are the tasks whose commits HEAD has already; `session` says
+    /// whether tries of an agent session go on in this tree, so that the rest is nobody's here.
     fn new(
         changes: Vec<Change>,
         before: &Recovered,
         board: &Board,
         records: &[Option<&Record>],
         landed: &BTreeSet<&str>,
+        session: bool,
     ) -> Self {
-        let mut sorted = Self { persons: Vec::new(), nobodys: Vec::new(), tasks: BTreeMap::new() };
+        let mut sorted = Self { persons: Vec::new(), nobodys: Vec::new(), tasks: BTreeMap::new(), outside: Vec::new() };
         let mut taken: BTreeMap<RepoPath, Vec<(&Record, Change)>> = BTreeMap::new();
         let shared = |record: &&Record| record.slot.is_none();
         for record in before.tasks.values().filter(shared).filter(|it| !landed.contains(it.task.key.as_str())) {
@@ -679,7 +957,12 @@ impl Sorted {
             let node = records.iter().position(|found| found.is_some_and(|found| found.task.key == key));
             node.map_or_else(|| key.to_owned(), |node| board.entries[node].task.key.clone())
         };
-        for change in changes {
+        for mut change in changes {
+            if let (Some(had), true) = (persons.get(&change.path).filter(|had| had.new != change.new), session) {
+                // Written over what a person had there: that is told from the person's own.
+                sorted.persons.push(had.clone());
+                change.old.clone_from(&had.new);
+            }
             let path = &change.path;
             // There may have been too many new files, and now there are few.
             let one_of_too_many = change.old.is_none() && was_refused(path, &before.baseline);
@@ -701,6 +984,8 @@ impl Sorted {
             let one_of_too_many = rest.old.is_none() && was_refused(path, &before.unattributed);
             if nobodys.get(path).is_some_and(|left| left.new == rest.new) || one_of_too_many {
                 sorted.nobodys.push(rest);
+            } else if session {
+                sorted.outside.push(rest);
             } else if cut_short().next().is_none() {
                 sorted.persons.push(rest);
             } else {
@@ -742,10 +1027,11 @@ fn declared(board: &Board, records: &[Option<&Record>], record: &Record) -> Vec<
 }
 
 impl Driver {
-    /// The first records of the journal.
+    /// The first records of the journal, or of this call; `new` is there for a run that begins, with the one it goes on
+    /// with.
     fn begin(
         &mut self,
-        resumes: Option<String>,
+        new: Option<Option<String>>,
         baseline: Vec<TreeEntry>,
         leftovers: Vec<TreeEntry>,
         steers: Vec<Steer>,
@@ -753,7 +1039,7 @@ impl Driver {
         let (tasks, done) = self.count();
         let parts = &self.parts;
         let head = parts.tree.as_ref().map(|tree| &tree.head);
-        let start = Event::RunStart {
+        let start = new.map(|resumes| Event::RunStart {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             file: parts.shown.clone(),
             mode: parts.board.plan.mode.name().to_owned(),
@@ -767,8 +1053,15 @@ impl Driver {
             host: lock::host_name(),
             boot: lock::boot_id(),
             resumes,
-        };
-        let mut events = vec![start, Event::Baseline { entries: baseline }];
+        });
+        let call = self.outside.as_ref().map(|outside| Event::CallStart {
+            session: outside.session().to_owned(),
+            pid: std::process::id(),
+            host: lock::host_name(),
+            boot: lock::boot_id(),
+        });
+        let mut events: Vec<Event> = start.into_iter().chain(call).collect();
+        events.push(Event::Baseline { entries: baseline });
         if !leftovers.is_empty() {
             events.push(Event::Unattributed { entries: leftovers, reason: "left by an earlier run".to_owned() });
         }

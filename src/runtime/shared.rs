@@ -31,10 +31,18 @@ pub(super) struct SharedTree {
 }
 
 impl SharedTree {
-    /// Begins to follow the tree. What differs from HEAD by now is returned, and is in no ledger yet.
-    pub(super) fn begin(repo: Repo, own: SpecFiles, commits: bool, most_new: usize) -> Result<(Self, Seen), Error> {
+    /// Begins to follow the tree. What differs from HEAD by now is returned, and is in no ledger yet. Where tasks have
+    /// been at work in it since HEAD was at `since`, what they may have committed is among it.
+    pub(super) fn begin(
+        repo: Repo,
+        own: SpecFiles,
+        commits: bool,
+        most_new: usize,
+        since: Option<&HeadState>,
+    ) -> Result<(Self, Seen), Error> {
         let head = repo.head()?;
-        let (snapshot, seen) = Snapshot::begin(&repo, own.clone(), most_new)?;
+        let from = since.unwrap_or(&head).commit.as_ref().filter(|commit| repo.has_commit(commit));
+        let (snapshot, seen) = Snapshot::begin_since(&repo, own.clone(), most_new, from)?;
         let committer = commits.then(|| Committer::new(&repo)).transpose()?;
         let tree = Self {
             own,
@@ -64,6 +72,27 @@ impl SharedTree {
             self.ledger.restore(key, changes);
         }
         self.ledger.leave(nobodys.0, nobodys.1);
+    }
+
+    /// Tasks, with what they declare, have been at work since HEAD was at `since`, and this is what was seen of it.
+    pub(super) fn resume(
+        &mut self,
+        tasks: Vec<(Node, String, Vec<Declared>)>,
+        since: HeadState,
+        seen: &Seen,
+    ) -> Result<(), Error> {
+        for (node, key, declared) in tasks {
+            self.ledger.start(&key, declared);
+            self.running.insert(node, key);
+        }
+        self.ledger.record(seen);
+        self.head = since;
+        self.look_at_head()
+    }
+
+    /// The branch that the run works on, where an earlier call of it has found that out.
+    pub(super) fn set_branch(&mut self, branch: Option<String>) {
+        self.branch = branch;
     }
 
     /// Whether the tree still has what a task had done by the journal: in what was found of it (`found`), or as somebody

@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::settings::Worktree;
-use crate::git::{Attribution, Declared, Error, Oid, Repo, RepoPath, Slot, Snapshot, SpecFiles, Work};
+use crate::git::{Attribution, Change, Declared, Error, Oid, Repo, RepoPath, Slot, Snapshot, SpecFiles, Work};
+use crate::store::event::TreeEntry;
 use crate::store::fs::{Durability, write_atomic};
+use crate::store::recovery::HandedOut;
 
 /// How many ports each slot has for itself, and where the first ones are.
 const PORTS: (usize, usize) = (20, 20_000);
@@ -150,6 +152,15 @@ impl Slots {
             }
         }
         Ok(left)
+    }
+
+    /// Takes a slot out of those that are free: somebody is at work in it. None where it is gone.
+    pub(super) fn keep_out(&mut self, number: usize) -> Option<Box<Slot>> {
+        let at = self.free.iter().position(|place| matches!(place, Place::There(slot) if slot.number == number))?;
+        match self.free.swap_remove(at) {
+            Place::There(slot) => Some(slot),
+            Place::New(_) => None,
+        }
     }
 
     /// Whether a slot is free that exists already.
@@ -324,6 +335,39 @@ impl Yard {
         Ok(())
     }
 
+    /// The tree of a task as it was handed out; `again` says what of it was taken for the task's already. Blocks.
+    pub(super) fn take_back(
+        &self,
+        slot: Box<Slot>,
+        handed: &HandedOut,
+        task: (&str, &Oid, Vec<Declared>),
+        again: Option<&[Change]>,
+    ) -> Result<Box<Workspace>, Error> {
+        let (key, base, declared) = task;
+        let tree = handed.tree.as_ref().and_then(|tree| Oid::parse(tree.as_bytes()));
+        let tree = tree.map_or_else(|| self.repo.tree_of(Some(base)), Ok)?;
+        let mut snapshot = Snapshot::resume(slot.repo(), self.own.clone(), self.most_new, base, tree)?;
+        let links = self.fill(&slot)?;
+        snapshot.leave_out(&links.paths);
+        let mut ledger = Attribution::new(&[]);
+        let changes = |entries: &[TreeEntry]| entries.iter().map(Change::from_wire).collect::<Vec<_>>();
+        let nobodys = changes(&handed.nobodys);
+        ledger.leave(&nobodys, &[]);
+        let mut seen = snapshot.look()?;
+        if let Some(taken) = again {
+            // It had ended in a call that was cut off: what there is beyond that, a Verify wrote.
+            ledger.restore(key, taken);
+            seen.changes.retain(|change| !taken.iter().any(|it| it.path == change.path && it.new == change.new));
+            ledger.record_verify(&seen);
+            ledger.start(key, declared);
+        } else {
+            ledger.restore(key, &changes(&handed.made));
+            ledger.start(key, declared);
+            ledger.record(&seen);
+        }
+        Ok(Box::new(Workspace { slot, snapshot, ledger, base: base.clone(), links }))
+    }
+
     /// The setup script, where it has not been run in this slot, or its inputs are others now.
     fn setup(&self, slot: &Slot) -> Result<Option<Setup>, Error> {
         let Some(script) = &self.settings.setup else { return Ok(None) };
@@ -357,7 +401,7 @@ impl Workspace {
     }
 
     /// Looks at what a Verify wrote, which is nobody's; blocks.
-    pub(super) fn look_after_verify(&mut self) -> Result<Vec<crate::git::Change>, Error> {
+    pub(super) fn look_after_verify(&mut self) -> Result<Vec<Change>, Error> {
         let seen = self.snapshot.look()?;
         self.ledger.record_verify(&seen);
         Ok(seen.changes)
@@ -367,6 +411,19 @@ impl Workspace {
     pub(super) fn end(&mut self, key: &str, reported: impl IntoIterator<Item = RepoPath>) -> crate::git::Taken {
         self.ledger.end(key, reported);
         self.ledger.taken(key)
+    }
+
+    /// What there is to know of it while somebody outside works in it: the tree that was in it, what of it is the task's,
+    /// and what is nobody's.
+    pub(super) fn handed_out(&self, key: &str) -> (String, Vec<TreeEntry>, Vec<TreeEntry>) {
+        let made = self.ledger.taken(key).changes.iter().map(Change::to_wire).collect();
+        let nobodys = self.ledger.unattributed().iter().map(|it| it.change.to_wire()).collect();
+        (self.snapshot.tree().to_string(), made, nobodys)
+    }
+
+    /// The slot, without what was known of it.
+    pub(super) fn into_slot(self) -> Box<Slot> {
+        self.slot
     }
 
     /// A path that an executor reports, as git has it.
@@ -385,7 +442,7 @@ impl Workspace {
     }
 
     /// Keeps these changes, which are its task's, as a commit; none where there are none.
-    pub(super) fn keep(&self, changes: &[crate::git::Change], message: &str) -> Result<Option<Work>, Error> {
+    pub(super) fn keep(&self, changes: &[Change], message: &str) -> Result<Option<Work>, Error> {
         if changes.is_empty() {
             return Ok(None);
         }

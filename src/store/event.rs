@@ -59,6 +59,19 @@ pub struct TreeEntry {
     pub refused: Option<String>,
 }
 
+/// Where HEAD and the stash were at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeadRecord {
+    /// The full name of the branch that was checked out; null when detached.
+    pub branch: Option<String>,
+    /// The commit; null before the first one.
+    pub commit: Option<String>,
+    /// The newest stash.
+    pub stash: Option<String>,
+    /// How long the record of HEAD's moves was.
+    pub log: Option<u64>,
+}
+
 /// The figures of a finished run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
@@ -197,6 +210,54 @@ pub enum Event {
         slot: usize,
         /// The commit that it began with.
         base: String,
+    },
+    /// A try was given to an agent session, whose sub-agent makes it: nothing was started.
+    TaskHandedOut {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+        /// What the task says, which holds for this try whatever becomes of the list.
+        block: String,
+        /// In a tree of its own: the git tree that was in it, what of it the task had made before, and what is nobody's.
+        tree: Option<String>,
+        /// See `tree`.
+        made: Vec<TreeEntry>,
+        /// See `tree`.
+        nobodys: Vec<TreeEntry>,
+        /// In the shared tree: where HEAD was.
+        head: Option<HeadRecord>,
+    },
+    /// The session says that a try it was given is over. Nothing is checked yet.
+    TaskReported {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+        /// Why it failed; null where it is said to be done.
+        failed: Option<String>,
+        /// Why nothing had to be changed, where that is said.
+        no_change: Option<String>,
+    },
+    /// A call of a session (`spec next`, `spec finish`) takes the run up.
+    CallStart {
+        /// The session.
+        session: String,
+        /// Process id of the call, with the host and the boot it counts on.
+        pid: u32,
+        /// See `pid`.
+        host: String,
+        /// See `pid`.
+        boot: String,
+    },
+    /// The call puts the run down again: what is left waits for the session.
+    CallEnd {
+        /// Where HEAD is; null without git.
+        head: Option<HeadRecord>,
+        /// The figures so far.
+        figures: Box<Summary>,
     },
     /// What a task made in a slot is kept as a commit, before it passes or gives its slot away.
     TaskWork {
@@ -559,6 +620,10 @@ impl Event {
                 | Self::Baseline { .. }
                 | Self::Landing { .. }
                 | Self::CommitMade { .. }
+                | Self::TaskHandedOut { .. }
+                | Self::TaskReported { .. }
+                | Self::CallStart { .. }
+                | Self::CallEnd { .. }
         )
     }
 
@@ -570,6 +635,7 @@ impl Event {
             | Self::TaskComplete { title: text, .. }
             | Self::TaskProgress { text, .. }
             | Self::Unattributed { reason: text, .. }
+            | Self::TaskHandedOut { block: text, .. }
             | Self::TaskGate { detail: text, .. }
             | Self::Commit { subject: text, .. }
             | Self::AccountLimited { reason: text, .. }
@@ -577,6 +643,7 @@ impl Event {
             Self::TaskVerify { command, tail, .. } => [command, tail].into_iter().for_each(each),
             Self::TaskRetry { reason, evidence, .. } => [reason, evidence].into_iter().for_each(each),
             Self::TaskFailed { title, reason, evidence, .. } => [title, reason, evidence].into_iter().for_each(each),
+            Self::TaskReported { failed, no_change, .. } => [failed, no_change].into_iter().flatten().for_each(each),
             Self::Signal { details, .. } => details.iter_mut().for_each(|(_, text)| each(text)),
             Self::RunStart { .. }
             | Self::StepStart { .. }
@@ -598,6 +665,8 @@ impl Event {
             | Self::TaskCancelled { .. }
             | Self::ParentComplete { .. }
             | Self::BatchComplete { .. }
+            | Self::CallStart { .. }
+            | Self::CallEnd { .. }
             | Self::Paused { .. }
             | Self::Hold { .. }
             | Self::ListChanged { .. }

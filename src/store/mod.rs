@@ -7,6 +7,7 @@ pub mod fs;
 pub mod history;
 pub mod journal;
 pub mod learnings;
+pub mod lease;
 pub mod lock;
 pub mod pages;
 pub mod paths;

@@ -148,6 +148,24 @@ impl SpecPaths {
         self.work().join("lock")
     }
 
+    /// `.spec/lease.json`: which agent session has the run that is put down.
+    #[must_use]
+    pub fn lease(&self) -> PathBuf {
+        self.work().join("lease.json")
+    }
+
+    /// `.spec/runs/RUN/list.md`: the list as it was when a session's run was put down.
+    #[must_use]
+    pub fn kept_list(&self, run: &str) -> PathBuf {
+        self.run(run).join("list.md")
+    }
+
+    /// `.spec/runs/RUN/prompts/INDEX.ATTEMPT.md`: what the sub-agent of a session is told.
+    #[must_use]
+    pub fn prompt(&self, run: &str, index: usize, attempt: u32) -> PathBuf {
+        self.run(run).join(format!("prompts/{index}.{attempt}.md"))
+    }
+
     /// `.spec/archive/`: states of other lists that stood in this folder.
     #[must_use]
     pub fn archive(&self) -> PathBuf {

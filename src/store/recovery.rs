@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use crate::engine::budget::{Money, Spend};
 
-use super::event::{Envelope, Event, TaskRef, TreeEntry};
+use super::event::{Envelope, Event, HeadRecord, Summary, TaskRef, TreeEntry};
 use super::fs::PathError;
 use super::history;
 use super::journal::{Lines, Tail, ends, scan};
@@ -39,7 +39,7 @@ pub struct Recovered {
 }
 
 /// The last run before this one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LastRun {
     /// Its id.
     pub id: String,
@@ -53,8 +53,46 @@ pub struct LastRun {
     pub base: Option<String>,
     /// The branch it started on.
     pub branch: Option<String>,
-    /// How it ended (`done`, `failed` ...); none where it was killed.
+    /// How it ended (`done`, `failed` ...); none where it was killed, or put down by a session.
     pub outcome: Option<String>,
+    /// The agent session that it belongs to, where it is one's.
+    pub session: Option<String>,
+    /// The session put it down in order: nothing of it runs.
+    pub put_down: bool,
+    /// Nothing new is to be started until a person says so.
+    pub paused: bool,
+    /// Where HEAD was when the session had its turn.
+    pub head: Option<HeadRecord>,
+    /// What earlier calls of the session add up to.
+    pub figures: Summary,
+    /// When it began, RFC 3339.
+    pub started: String,
+}
+
+/// A try that a session has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HandedOut {
+    /// What the task said when it was handed out.
+    pub block: String,
+    /// See [`Event::TaskHandedOut`].
+    pub tree: Option<String>,
+    /// See [`Event::TaskHandedOut`].
+    pub made: Vec<TreeEntry>,
+    /// See [`Event::TaskHandedOut`].
+    pub nobodys: Vec<TreeEntry>,
+    /// What the session said of its end.
+    pub report: Option<Reported>,
+    /// When it was handed out, RFC 3339.
+    pub since: String,
+}
+
+/// What a session says of a try.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// Why it failed; none where it is done.
+    pub failed: Option<String>,
+    /// Why nothing had to be changed.
+    pub no_change: Option<String>,
 }
 
 /// A process of an executor.
@@ -150,6 +188,10 @@ pub struct Record {
     pub commit: Option<String>,
     /// What was in its isolated progress file, one text a try, not known to be merged.
     pub progress: Vec<String>,
+    /// Its newest try is a session's, and its outcome is not known yet.
+    pub handed_out: Option<Box<HandedOut>>,
+    /// That it failed was told.
+    pub told: bool,
 }
 
 /// A commit that was made.
@@ -211,6 +253,8 @@ impl Record {
             made: None,
             commit: None,
             progress: Vec::new(),
+            handed_out: None,
+            told: false,
         }
     }
 
@@ -313,7 +357,57 @@ impl Recovered {
                     base: base.clone(),
                     branch: branch.clone(),
                     outcome: None,
+                    session: None,
+                    put_down: false,
+                    paused: false,
+                    head: None,
+                    figures: Summary::default(),
+                    started: envelope.time.clone(),
                 });
+            }
+            Event::CallStart { session, pid, host, boot } => {
+                if let Some(last) = &mut self.last {
+                    last.session = Some(session.clone());
+                    (last.pid, last.put_down) = (*pid, false);
+                    last.host.clone_from(host);
+                    last.boot.clone_from(boot);
+                }
+            }
+            Event::CallEnd { head, figures } => {
+                if let Some(last) = &mut self.last {
+                    last.put_down = true;
+                    last.figures = (**figures).clone();
+                    last.head = head.clone().or(last.head.take());
+                }
+            }
+            Event::Paused { paused } => {
+                if let Some(last) = &mut self.last {
+                    last.paused = *paused;
+                }
+            }
+            Event::TaskHandedOut { task, block, tree, made, nobodys, head, .. } => {
+                self.record(task).handed_out = Some(Box::new(HandedOut {
+                    block: block.clone(),
+                    tree: tree.clone(),
+                    made: made.clone(),
+                    nobodys: nobodys.clone(),
+                    report: None,
+                    since: envelope.time.clone(),
+                }));
+                if let (Some(last), Some(head)) = (&mut self.last, head) {
+                    last.head = Some(head.clone());
+                }
+            }
+            Event::Signal { signal, details } if signal == "TASK_FAILED" => {
+                let label = details.iter().find(|(name, _)| name == "task").map(|(_, label)| label);
+                if let Some(record) = self.tasks.values_mut().find(|record| Some(&record.task.task) == label) {
+                    record.told = true;
+                }
+            }
+            Event::TaskReported { task, failed, no_change, .. } => {
+                if let Some(out) = &mut self.record(task).handed_out {
+                    out.report = Some(Reported { failed: failed.clone(), no_change: no_change.clone() });
+                }
             }
             Event::Baseline { entries } => {
                 self.baseline = entries.iter().map(|entry| (entry.path.clone(), entry.clone())).collect();
@@ -336,6 +430,7 @@ impl Recovered {
                 record.attempt = *attempt;
                 record.made = None;
                 record.slot = None;
+                (record.handed_out, record.told) = (None, false);
                 record.before = record.work.take().or(record.before.take());
                 if record.failed_in.take().is_some_and(|run| run == envelope.run) {
                     // A person asked for it: it counts from the first again.
@@ -386,12 +481,14 @@ impl Recovered {
             Event::TaskRetry { task, code, reason, evidence, counted, .. } => {
                 let record = self.record(task);
                 record.phase = Phase::Waiting;
+                record.handed_out = None;
                 record.fail(code, reason, evidence, *counted);
             }
             Event::TaskPassed { task, attempt } => {
                 let record = self.record(task);
                 record.phase = Phase::Passed;
                 record.attempt = *attempt;
+                record.handed_out = None;
             }
             Event::Landing { tasks } => {
                 for task in tasks {
@@ -420,12 +517,13 @@ impl Recovered {
                 let record = self.record(task);
                 record.title.clone_from(title);
                 record.phase = Phase::Failed;
+                record.handed_out = None;
                 record.failed_in = Some(envelope.run.clone());
                 record.fail(code, reason, evidence, true);
             }
             Event::TaskBlocked { task, .. } => self.record(task).phase = Phase::Blocked,
-            Event::TaskSkipped { task } => self.record(task).phase = Phase::Skipped,
-            Event::TaskCancelled { task, .. } => self.record(task).phase = Phase::Cancelled,
+            Event::TaskSkipped { task } => self.record(task).leave(Phase::Skipped),
+            Event::TaskCancelled { task, .. } => self.record(task).leave(Phase::Cancelled),
             Event::StepStart { .. }
             | Event::BatchStart { .. }
             | Event::TaskPhase { .. }
@@ -435,7 +533,6 @@ impl Recovered {
             | Event::ParentComplete { .. }
             | Event::BatchComplete { .. }
             | Event::Signal { .. }
-            | Event::Paused { .. }
             | Event::Notice { .. }
             | Event::Hold { .. }
             | Event::ListChanged { .. } => {}
@@ -461,6 +558,12 @@ impl Recovered {
 }
 
 impl Record {
+    /// Nobody is at it any more.
+    fn leave(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.handed_out = None;
+    }
+
     fn fail(&mut self, code: &str, reason: &str, evidence: &str, counted: bool) {
         self.made = None;
         self.attempts += u32::from(counted);

@@ -9,6 +9,7 @@ use crate::cli::{Error, Kind, target};
 use crate::git::{CommitError, Repo, RepoPath, SpecFiles};
 use crate::runtime::clock;
 use crate::store::fs::{self, Outcome};
+use crate::store::lease;
 use crate::store::lock::{LockError, SpecLock};
 use crate::store::paths::SpecPaths;
 
@@ -34,13 +35,30 @@ impl Spec {
 
     /// Keeps runs of this spec away until what is returned is dropped.
     pub(super) fn hold(&self) -> Result<SpecLock, Error> {
+        self.refuse_session(&self.paths.lease())?;
         self.repo.exclude().map_err(Error::failed)?;
         SpecLock::acquire(&self.paths.lock(), &clock::run_id(), clock::wall()).map_err(|error| busy(&error))
     }
 
+    /// Whether an agent session has a run, and was heard of lately.
+    fn refuse_session(&self, lease: &Path) -> Result<(), Error> {
+        match lease::alive(lease).map_err(Error::failed)? {
+            None => Ok(()),
+            Some(lease) => {
+                let list = lease.list.display();
+                Err(Error::new(Kind::Busy, format_args!("session {} has {list}", lease.session))
+                    .hint("wait for it, or end its run with `spec cancel`"))
+            }
+        }
+    }
+
     /// Keeps all runs away that work in the same tree.
     pub(super) fn hold_tree(&self) -> Result<SpecLock, Error> {
-        let lock = self.repo.own_dir().map_err(Error::failed)?.join("tree.lock");
+        let place = self.repo.own_dir().map_err(Error::failed)?;
+        if let Some(lease) = lease::points_to(&place).map_err(Error::failed)? {
+            self.refuse_session(&lease)?;
+        }
+        let lock = place.join("tree.lock");
         SpecLock::acquire(&lock, &clock::run_id(), clock::wall()).map_err(|error| busy(&error))
     }
 }

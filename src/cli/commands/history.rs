@@ -28,7 +28,7 @@ struct Entry {
     started: Option<String>,
     /// When its last record was written.
     last_record: Option<String>,
-    /// `ended`, `going_on`, `killed`, or `unreadable`.
+    /// `ended`, `going_on`, `in_session`, `killed`, or `unreadable`.
     state: &'static str,
     /// `done`, `failed` ...; null unless it ended.
     outcome: Option<String>,
@@ -94,6 +94,7 @@ fn line(entry: &Entry, newest: bool) -> String {
         }
         _ => match entry.state {
             "going_on" => "goes on".to_owned(),
+            "in_session" => "goes on in an agent session".to_owned(),
             "killed" => {
                 let last = entry.last_record.as_deref().map_or_else(String::new, runs::when);
                 let next = if newest { "; the next `spec run` goes on with it" } else { "" };

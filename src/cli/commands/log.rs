@@ -205,6 +205,9 @@ fn seen(attempt: &Try, paths: &SpecPaths) -> Result<String, Error> {
     if !is_over(attempt) {
         let how = match runs::life(paths, &attempt.run, false)? {
             Life::GoingOn(_) => "this try goes on; `spec log -f` follows it",
+            Life::InSession(_) => {
+                "an agent session makes this try; what its sub-agent prints is in that agent's own log"
+            }
             Life::Ended | Life::Killed => "the run was killed during this try: its outcome is unknown",
         };
         lines.push(format!("  {}", PAINT.warn(how)));

@@ -7,6 +7,7 @@ pub mod fmt;
 pub mod gc;
 mod held;
 pub mod history;
+pub mod hook;
 pub mod init;
 pub mod learnings;
 pub mod log;
@@ -19,6 +20,7 @@ mod runs;
 pub mod show;
 pub mod status;
 pub mod steer;
+pub mod step;
 pub mod tasks;
 pub mod undo;
 
@@ -35,6 +37,9 @@ pub fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Tasks(args) => tasks::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Run(args) => run::run(args, cli.color),
+        Command::Next(args) => step::next(args),
+        Command::Finish(args) => step::finish(args),
+        Command::Hook(args) => Ok(hook::run(args)),
         Command::Status(args) => status::run(args),
         Command::Cancel(args) => steer::run(args, control::Command::Cancel),
         Command::Pause(args) => steer::run(args, control::Command::Pause),

@@ -7,7 +7,7 @@ use super::{held, plan};
 use crate::agent;
 use crate::cli::args::{self, PlanArgs, PlanFormat, RunArgs};
 use crate::cli::settings::{self, Color, RunSettings};
-use crate::cli::{Error, config, target, warn};
+use crate::cli::{Error, Kind, config, target, warn};
 use crate::document::Document;
 use crate::git;
 use crate::report::{Output, ReportSettings, Reporters};
@@ -46,7 +46,9 @@ fn one(args: &RunArgs, file: Option<&Path>, color: Option<Color>) -> Result<u8, 
     let reporters = Reporters::new(&ReportSettings::detect(output, color, settings.verbosity));
     let shown = list.path.display().to_string();
     let read = Some((list.document, planned));
-    let job = Job { list: list.path, shown, settings, shell, read, part_of_epic: args.part_of_epic };
+    let (part_of_epic, take_over) = (args.part_of_epic, args.take_over);
+    let mut job = Job::new(list.path, shown, settings, shell);
+    (job.read, job.part_of_epic, job.take_over) = (read, part_of_epic, take_over);
     prepare::run(job, reporters).map_err(|error| explain(&error))
 }
 
@@ -137,23 +139,33 @@ fn dry_run(args: &RunArgs, file: Option<&Path>) -> Result<u8, Error> {
     plan::run(&PlanArgs { file, selection, all: false, format: PlanFormat::Human })
 }
 
-/// The list that FILE means, with settings and plan, if it can be run.
-fn checked(
+/// The list that FILE means, with settings and plan, whoever is to carry it out.
+pub(super) fn planned(
     args: &RunArgs,
     file: Option<&Path>,
     color: Option<Color>,
 ) -> Result<(target::List, RunSettings, crate::plan::Plan), Error> {
     let list = target::load(file)?;
-    let (mut settings, warnings) = RunSettings::resolve(args, color, &list.path)?;
+    let (settings, warnings) = RunSettings::resolve(args, color, &list.path)?;
     for warning in warnings {
         warn(&warning);
     }
     let (planned, diagnostics) = crate::plan::build(&list.document, &settings.plan_options());
     list.refuse_errors(&diagnostics)?;
-    let shown = list.path.display().to_string();
     if settings.require_verify {
-        refuse_unverified(&list.document, &planned, &shown)?;
+        refuse_unverified(&list.document, &planned, &list.path.display().to_string())?;
     }
+    Ok((list, settings, planned))
+}
+
+/// The same, if there is something to carry it out.
+fn checked(
+    args: &RunArgs,
+    file: Option<&Path>,
+    color: Option<Color>,
+) -> Result<(target::List, RunSettings, crate::plan::Plan), Error> {
+    let (list, mut settings, planned) = planned(args, file, color)?;
+    let shown = list.path.display().to_string();
     if !settings.has_executor() && !prepare::unrunnable(&list.document, &planned, &settings).is_empty() {
         settings.agent = find_agent(&settings);
     }
@@ -171,9 +183,10 @@ fn checked(
 }
 
 /// What a run that did not begin says, and which exit code that is.
-fn explain(error: &RunError) -> Error {
+pub(super) fn explain(error: &RunError) -> Error {
     match error {
         RunError::Busy(error) => held::busy(error),
+        RunError::Leased { .. } => Error::new(Kind::Busy, error).hint("take it over with --take-over"),
         RunError::Dirty(_) => Error::usage(error).hint(
             "commit or stash them, or run with --allow-dirty: they are then left alone, and never committed or lost",
         ),

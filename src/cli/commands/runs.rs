@@ -10,6 +10,7 @@ use crate::runtime::clock;
 use crate::store::event::Envelope;
 use crate::store::history;
 use crate::store::journal::{self, Tail};
+use crate::store::lease::{self, Lease};
 use crate::store::lock::{self, Owner};
 use crate::store::paths::SpecPaths;
 
@@ -18,6 +19,8 @@ use crate::store::paths::SpecPaths;
 pub(super) enum Life {
     /// Its process is there, or was within the last minute as far as can be told from here.
     GoingOn(Owner),
+    /// An agent session has it, and calls for it from time to time.
+    InSession(Lease),
     /// It ended in order.
     Ended,
     /// Its journal has no end and its process is gone.
@@ -29,9 +32,15 @@ impl Life {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::GoingOn(_) => "going_on",
+            Self::InSession(_) => "in_session",
             Self::Ended => "ended",
             Self::Killed => "killed",
         }
+    }
+
+    /// Whether what it has sent out is being worked on.
+    pub(super) const fn goes_on(&self) -> bool {
+        matches!(self, Self::GoingOn(_) | Self::InSession(_))
     }
 }
 
@@ -87,7 +96,10 @@ pub(super) fn life(paths: &SpecPaths, id: &str, ended: bool) -> Result<Life, Err
     let owner = lock::owner(&paths.lock()).map_err(Error::failed)?;
     Ok(match owner {
         Some(owner) if owner.run == id && owner.is_alive(now()) => Life::GoingOn(owner),
-        _ => Life::Killed,
+        _ => match lease::load(&paths.lease()).map_err(Error::failed)? {
+            Some(lease) if lease.run == id => Life::InSession(lease),
+            _ => Life::Killed,
+        },
     })
 }
 

@@ -87,7 +87,7 @@ pub fn run(args: &ShowArgs) -> Result<u8, Error> {
 
 /// What became of each task, in the order of the list.
 fn tasks(run: &Run) -> Vec<Task> {
-    let left = if matches!(run.life, Life::GoingOn(_)) { "running" } else { "unknown" };
+    let left = if run.life.goes_on() { "running" } else { "unknown" };
     let mut tasks: BTreeMap<(usize, String), Task> = BTreeMap::new();
     let mut of = |task: &TaskRef, change: &dyn Fn(&mut Task)| {
         let entry = tasks.entry((task.index, task.key.clone())).or_default();
@@ -125,6 +125,7 @@ fn human(shown: &Shown, run: &Run, newest: bool) -> String {
     let mut lines = vec![format!("{} of {}", paint.strong(format!("Run {}", shown.run)), shown.file)];
     let how = match &run.life {
         Life::GoingOn(owner) => format!("goes on: process {} on {}", owner.pid, clean(&owner.host)),
+        Life::InSession(lease) => format!("goes on in session {}", clean(&lease.session)),
         Life::Ended => format!("ended {}", runs::when(&shown.last_record)),
         Life::Killed => {
             let next = if newest { "; the next `spec run` goes on with it" } else { "" };

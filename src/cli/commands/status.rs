@@ -54,8 +54,11 @@ pub struct Status {
 pub struct RunStatus {
     /// Its id.
     pub id: String,
-    /// `going_on`, `ended`, or `killed`: its journal has no end and its process is gone.
+    /// `going_on`, `in_session` (an agent session has it), `ended`, or `killed`: its journal has no end and its process is
+    /// gone.
     pub state: String,
+    /// The agent session that has it.
+    pub session: Option<String>,
     /// When it began, RFC 3339.
     pub started_at: String,
     /// How long it has been going on or took, in seconds.
@@ -171,7 +174,7 @@ pub fn run(args: &StatusArgs) -> Result<u8, Error> {
     let (doc, _) = parse(target.source, &target.path.to_string_lossy());
     let newest = runs::all(&paths)?.next().transpose()?;
     if let Some(run) = &newest
-        && matches!(run.life, Life::GoingOn(_))
+        && run.life.goes_on()
         && let Some(mode) =
             [Mode::Groups, Mode::Sequential, Mode::Graph].into_iter().find(|m| m.name() == run.tally.mode)
     {
@@ -201,17 +204,22 @@ pub fn run(args: &StatusArgs) -> Result<u8, Error> {
 fn run_status(run: &Run) -> RunStatus {
     let owner = match &run.life {
         Life::GoingOn(owner) => Some(owner),
-        Life::Ended | Life::Killed => None,
+        Life::InSession(_) | Life::Ended | Life::Killed => None,
+    };
+    let session = match &run.life {
+        Life::InSession(lease) => Some(clean(&lease.session)),
+        _ => None,
     };
     let ended = run.tally.end.as_ref();
     RunStatus {
         id: run.id.clone(),
         state: run.life.name().to_owned(),
+        session,
         started_at: run.tally.started().map(|started| format!("{started:.3}")).unwrap_or_default(),
         seconds: ended.map_or(elapsed(run).as_secs_f64(), |(.., figures)| figures.wall_seconds),
         mode: run.tally.mode.clone(),
         max_parallel: run.tally.max_parallel,
-        paused: run.tally.paused && owner.is_some(),
+        paused: run.tally.paused && run.life.goes_on(),
         limits: limits(run),
         hold: run.tally.hold.clone().filter(|_| owner.is_some()).map(|(what, reason)| HoldStatus { what, reason }),
         pid: owner.map(|owner| owner.pid),
@@ -224,7 +232,7 @@ fn run_status(run: &Run) -> RunStatus {
 /// Since a run began: until now, or until its last record where it was killed.
 fn elapsed(run: &Run) -> Duration {
     match (&run.life, run.tally.started()) {
-        (Life::GoingOn(_), Some(started)) => {
+        (life, Some(started)) if life.goes_on() => {
             Duration::try_from(runs::now().duration_since(started)).unwrap_or_default().max(run.tally.now)
         }
         _ => run.tally.now,
@@ -311,8 +319,9 @@ impl<'a> Told<'a> {
             task.seconds = Some(elapsed(run).saturating_sub(active.since).as_secs_f64());
             task.log = run.tally.log(&active.key).map(str::to_owned);
             match (&run.life, active.phase.as_str()) {
+                (Life::InSession(_), "waiting") => {}
                 (Life::GoingOn(_), "waiting") => task.reason = Some(format!("waits for try {}", active.attempt)),
-                (Life::GoingOn(_), phase) => phase.clone_into(&mut task.status),
+                (Life::GoingOn(_) | Life::InSession(_), phase) => phase.clone_into(&mut task.status),
                 (Life::Ended | Life::Killed, "waiting") => {}
                 (Life::Ended | Life::Killed, phase) => {
                     "unknown".clone_into(&mut task.status);
@@ -322,7 +331,7 @@ impl<'a> Told<'a> {
             }
         } else if let Some(attempt) = self.passed.get(key).or_else(|| self.passed.get(label.as_str())) {
             task.attempt = Some(*attempt);
-            if matches!(run.life, Life::GoingOn(_)) {
+            if run.life.goes_on() {
                 "landing".clone_into(&mut task.status);
             } else {
                 "unknown".clone_into(&mut task.status);
@@ -426,6 +435,7 @@ fn brief(status: &Status) -> String {
         Some(run) if run.paused => "run paused".to_owned(),
         Some(run) => match run.state.as_str() {
             "going_on" => "run goes on".to_owned(),
+            "in_session" => "run in an agent session".to_owned(),
             "killed" => "last run was killed".to_owned(),
             _ => format!("last run: {}", run.outcome.as_deref().unwrap_or("ended")),
         },
@@ -457,6 +467,14 @@ fn human(status: &Status) -> String {
                 format!(
                     "run {id} has been going on for {}: process {pid} on {host} ({how}){paused}{hold}",
                     took(run.seconds)
+                )
+            }
+            ("in_session", _) => {
+                let session = run.session.as_deref().unwrap_or_default();
+                format!(
+                    "{} since {} in session {session}",
+                    PAINT.strong(format!("Run {}", short_run(&run.id))),
+                    run.started_at
                 )
             }
             ("killed", _) => {

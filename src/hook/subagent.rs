@@ -1,0 +1,69 @@
+//! That a sub-agent has ended and says its task is done: noted beside the run, for what is said next. It passes no gate.
+
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Input, find};
+use crate::engine::output::Report;
+use crate::store::fs::read_if_exists;
+use crate::store::lease::{self, Lease, LeasedTask};
+use crate::store::paths::SpecPaths;
+
+/// A line of `.spec/runs/RUN/claims.jsonl`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Claim {
+    task: String,
+    attempt: u32,
+}
+
+fn file(lease: &Lease) -> Option<PathBuf> {
+    Some(SpecPaths::find(&lease.list).ok()?.run(&lease.run).join("claims.jsonl"))
+}
+
+/// Notes it, where it can be told which task it was.
+pub(super) fn note(input: &Input) -> Option<()> {
+    let (path, lease) = find::lease(&input.cwd)?;
+    if lease.session != input.session {
+        return None;
+    }
+    lease::renew(&path);
+    let task = whose(input, &lease)?;
+    let claim = Claim { task: task.task.clone(), attempt: task.attempt };
+    let mut line = serde_json::to_vec(&claim).ok()?;
+    line.push(b'\n');
+    let mut claims = OpenOptions::new().append(true).create(true).open(file(&lease)?).ok()?;
+    claims.write_all(&line).ok()
+}
+
+/// The task that a sub-agent had: the only one there is, or the only one whose folder or id it says.
+fn whose<'a>(input: &Input, lease: &'a Lease) -> Option<&'a LeasedTask> {
+    let open: Vec<&LeasedTask> = lease.tasks.iter().filter(|it| !it.reported).collect();
+    let message = input.message.as_deref();
+    if message.is_some_and(|message| !Report::read(message).complete) {
+        return None;
+    }
+    if let [only] = open[..] {
+        return Some(only);
+    }
+    let message = message?;
+    let words: BTreeSet<&str> = message.split(|c: char| c.is_whitespace() || ",;()`'\"*".contains(c)).collect();
+    let says = |task: &LeasedTask| {
+        let id = words.iter().any(|word| word.trim_end_matches(['.', ':']) == task.task);
+        let own_tree = task.root != lease.root;
+        id || own_tree && message.contains(&*task.root.to_string_lossy())
+    };
+    let mut said = open.into_iter().filter(|task| says(task));
+    said.next().filter(|_| said.next().is_none())
+}
+
+/// The tasks of a lease whose newest try is said to be done.
+pub(super) fn claimed(lease: &Lease) -> BTreeSet<String> {
+    let text = file(lease).and_then(|file| read_if_exists(&file).ok().flatten()).unwrap_or_default();
+    let claims = text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Claim>(line).ok());
+    let newest = |claim: &Claim| lease.tasks.iter().any(|it| it.task == claim.task && it.attempt == claim.attempt);
+    claims.filter(newest).map(|claim| claim.task).collect()
+}

@@ -1,0 +1,381 @@
+//! Runs from inside an agent: a session that plays `spec next` and `spec finish` over a list in a real repository. Its
+//! sub-agents are the shell, which does what the `Do` field of a task says, in the folder that `spec` names.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use crate::env::Output;
+use crate::world::World;
+
+/// Eight tasks in five steps, with a group of three.
+const LIST: &str = "\
+## Phase 1
+
+- [ ] 1.1 Begin
+  - **Do**: echo one > one.txt
+  - **Files**: one.txt
+  - **Verify**: `test -e one.txt`
+  - **Commit**: `feat: begin`
+- [ ] 1.2 [P] First
+  - **Do**: echo a > a.txt; echo '- learned a' >> \"$SPEC_PROGRESS_FILE\"
+  - **Files**: a.txt
+  - **Verify**: `test -e a.txt`
+- [ ] 1.3 [P] Second
+  - **Do**: echo b > b.txt
+  - **Files**: b.txt
+- [ ] 1.4 [P] Third
+  - **Do**: echo c > c.txt; rm one.txt
+  - **Files**: c.txt, one.txt (delete)
+- [ ] 1.5 [VERIFY] All there
+  - **Verify**: `test -e a.txt && test -e b.txt && test -e c.txt`
+
+## Phase 2
+
+- [ ] 2.1 Figures
+  - **Run**: `ls > figures`
+- [ ] 2.2 Write
+  - **Do**: echo two >> a.txt
+- [ ] 2.3 Last
+  - **Do**: echo three >> a.txt
+";
+
+/// A session in a world.
+pub(crate) struct Session<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) name: &'static str,
+}
+
+impl Session<'_> {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.world.env.spec_command(args);
+        command.args(["--session", self.name]);
+        command
+    }
+
+    pub(crate) fn call(&self, args: &[&str]) -> Output {
+        self.world.env.output(&mut self.command(args))
+    }
+
+    /// What `spec next` gives, as JSON.
+    pub(crate) fn next(&self) -> Value {
+        let output = self.call(&["next", "--format", "json"]);
+        assert!(matches!(output.code, 0 | 1), "{output}");
+        output.json()
+    }
+
+    pub(crate) fn finish(&self, args: &[&str]) -> Value {
+        let output = self.call(&[&["finish", "--format", "json"], args].concat());
+        assert!(matches!(output.code, 0 | 1), "{output}");
+        output.json()
+    }
+
+    /// What a sub-agent does with the prompt that it is given.
+    pub(crate) fn act(&self, task: &Value) {
+        let prompt = task["prompt"].as_str().expect("a prompt");
+        let act = prompt.lines().find_map(|line| line.trim().strip_prefix("- **Do**: ")).expect("what to do");
+        self.shell(task, act);
+    }
+
+    /// The same with something else to do.
+    pub(crate) fn shell(&self, task: &Value, act: &str) {
+        let mut command = self.world.env.command("sh");
+        command.args(["-c", act]).current_dir(self.path(task, "folder"));
+        command.env("SPEC_PROGRESS_FILE", self.path(task, "progressFile"));
+        assert!(command.status().expect("a shell").success(), "{act}");
+    }
+
+    fn path(&self, task: &Value, name: &str) -> PathBuf {
+        let root = self.world.env.work();
+        let root = root.parent().expect("a root").to_str().expect("UTF-8");
+        PathBuf::from(task[name].as_str().expect("a path").replace("$ENV", root))
+    }
+
+    /// Plays until the run is over; gives all signals.
+    pub(crate) fn play(&self) -> Vec<String> {
+        let mut signals = Vec::new();
+        for _ in 0..100 {
+            let step = self.next();
+            signals.extend(signals_of(&step));
+            if step["state"] == "over" {
+                return signals;
+            }
+            let tasks = tasks(&step);
+            tasks.values().for_each(|task| self.act(task));
+            let ids: Vec<&str> = tasks.keys().map(String::as_str).collect();
+            let answer = self.finish(&ids);
+            signals.extend(signals_of(&answer));
+            if answer["state"] == "over" {
+                return signals;
+            }
+        }
+        panic!("it does not come to an end");
+    }
+}
+
+/// What is handed out, by id.
+pub(crate) fn tasks(answer: &Value) -> BTreeMap<String, Value> {
+    let tasks = answer["tasks"].as_array().expect("tasks").iter();
+    tasks.map(|task| (task["task"].as_str().expect("an id").to_owned(), task.clone())).collect()
+}
+
+pub(crate) fn signals_of(answer: &Value) -> Vec<String> {
+    let signals = answer["signals"].as_array().expect("signals").iter();
+    let first = |signal: &Value| signal["details"][0][1].as_str().unwrap_or_default().to_owned();
+    signals.map(|it| format!("{} {}", it["signal"].as_str().expect("a name"), first(it)).trim().to_owned()).collect()
+}
+
+/// What came of a task: its state and its code.
+fn result(answer: &Value, task: &str) -> (String, String) {
+    let results = answer["results"].as_array().expect("results");
+    let found = results.iter().find(|it| it["task"] == task).unwrap_or_else(|| panic!("no {task} in {answer}"));
+    let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
+    (text("state"), text("code"))
+}
+
+fn world() -> World {
+    let world = World::without_git(LIST);
+    world.env.write(".progress.md", "# Progress\n");
+    world.env.git(["init", "-q"]);
+    world.commit("chore: add the list");
+    world
+}
+
+/// Subjects and trees of all commits, the newest first; a tree by what is in it, progress apart: that has the time.
+fn history(world: &World) -> Vec<String> {
+    let log = world.env.git(["log", "--format=%H %s"]);
+    let trees = log.lines().map(|line| {
+        let (commit, subject) = line.split_once(' ').expect("a subject");
+        let tree = world.env.git(["ls-tree", "-r", commit]);
+        let kept: Vec<&str> = tree.lines().filter(|line| !line.ends_with(".progress.md")).collect();
+        format!("{subject}\n{}", kept.join("\n"))
+    });
+    trees.collect()
+}
+
+const ONE: &str = "s1";
+
+fn session(world: &World) -> Session<'_> {
+    Session { world, name: ONE }
+}
+
+#[test]
+fn a_session_makes_the_same_history_as_a_run() {
+    let headless = world();
+    let output = headless.run(["--max-attempts", "5"]);
+    assert_eq!(output.code, 0, "{output}");
+    let inside = world();
+    let signals = session(&inside).play();
+    assert_eq!(history(&inside), history(&headless));
+    let printed: Vec<&str> = output.stdout.split("\n\n").map(str::trim).filter(|block| !block.is_empty()).collect();
+    let named = |block: &&str| {
+        let mut lines = block.lines();
+        let name = lines.next().unwrap_or_default();
+        let first = lines.next().and_then(|line| line.split_once(": ")).map_or("", |(_, value)| value);
+        format!("{name} {first}").trim().to_owned()
+    };
+    assert_eq!(signals, printed.iter().map(named).collect::<Vec<_>>());
+    // One run, whatever the number of calls, and nothing is left of it.
+    assert_eq!(inside.events("run_start").len(), 1);
+    assert_eq!(inside.events("run_complete").len(), 1);
+    assert!(!inside.env.path(".spec/lease.json").exists());
+    assert_eq!(inside.env.git(["status", "--porcelain"]), "");
+    assert!(inside.env.read(".progress.md").contains("learned a"));
+}
+
+#[test]
+fn the_same_step_is_given_again_without_what_is_done() {
+    let world = world();
+    let session = session(&world);
+    let first = session.next();
+    assert_eq!(tasks(&first).keys().collect::<Vec<_>>(), ["1.1"]);
+    assert_eq!(tasks(&session.next()), tasks(&first), "word for word");
+    session.act(&tasks(&first)["1.1"]);
+    session.finish(&["1.1"]);
+    let group = tasks(&session.next());
+    assert_eq!(group.keys().collect::<Vec<_>>(), ["1.2", "1.3", "1.4"]);
+    let folders: std::collections::BTreeSet<_> = group.values().map(|task| task["folder"].to_string()).collect();
+    assert_eq!(folders.len(), 3, "a tree for each");
+    session.act(&group["1.3"]);
+    let answer = session.finish(&["1.3"]);
+    assert_eq!(result(&answer, "1.3"), ("passed".into(), String::new()));
+    assert_eq!(signals_of(&answer), Vec::<String>::new(), "it lands with its siblings");
+    let left = tasks(&session.next());
+    assert_eq!(left.keys().collect::<Vec<_>>(), ["1.2", "1.4"]);
+    assert_eq!(left["1.2"], group["1.2"]);
+    // Said twice is said once.
+    session.finish(&["1.3"]);
+    left.values().for_each(|task| session.act(task));
+    let answer = session.finish(&["1.2", "1.4"]);
+    let wanted = ["TASK_COMPLETE 1.2", "TASK_COMPLETE 1.3", "TASK_COMPLETE 1.4", "BATCH_COMPLETE 1.2 1.3 1.4"];
+    assert_eq!(signals_of(&answer), wanted);
+    assert_eq!(world.history(), ["chore: add the list", "1.1", "1.2", "1.3", "1.4"]);
+    session.finish(&["1.3"]);
+}
+
+#[test]
+fn a_lie_is_found_out_and_the_next_try_is_told_of_it() {
+    let world = World::new(
+        "- [ ] 1.1 First\n  - **Do**: echo ok > a\n  - **Verify**: `test \"$(cat a)\" = ok`\n\
+         - [ ] 1.2 Second\n  - **Do**: echo x > b.txt\n  - **Files**: b.txt\n",
+    );
+    let session = session(&world);
+    let task = &tasks(&session.next())["1.1"];
+    // Nothing was changed.
+    let answer = session.finish(&["1.1"]);
+    assert_eq!((answer["exit"].as_u64(), result(&answer, "1.1")), (Some(1), ("again".into(), "no_change".into())));
+    let again = &tasks(&session.next())["1.1"];
+    assert_eq!(again["attempt"], 2);
+    assert!(again["prompt"].as_str().unwrap().contains("failed (no_change)"), "{again}");
+    // Something was, and it is not right.
+    session.shell(task, "echo wrong > a");
+    let answer = session.finish(&["1.1"]);
+    assert_eq!(result(&answer, "1.1"), ("again".into(), "verify_failed".into()));
+    assert!(!world.ticked("1.1"));
+    assert_eq!(world.history().len(), 1);
+    let third = &tasks(&session.next())["1.1"];
+    assert_eq!(world.env.read("a"), "wrong\n", "its edits are kept");
+    session.act(third);
+    // Its own box, and that of another, are not the session's to tick.
+    let ticked = world.list().replace("[ ]", "[x]");
+    world.env.write("tasks.md", ticked);
+    let answer = session.finish(&["1.1"]);
+    assert_eq!(signals_of(&answer), ["TASK_COMPLETE 1.1"]);
+    assert!(world.ticked("1.1") && !world.ticked("1.2"), "{}", world.list());
+    assert_eq!(world.events("notice").iter().filter(|it| it["code"] == "tick-taken-back").count(), 1);
+    // A file that is promised is not there.
+    let last = &tasks(&session.next())["1.2"];
+    session.shell(last, "echo x > c");
+    assert_eq!(result(&session.finish(&["1.2"]), "1.2"), ("again".into(), "missing_files".into()));
+}
+
+#[test]
+fn what_a_session_says_has_failed_is_tried_again_and_at_last_given_up() {
+    let world = World::new("- [ ] 1.1 First\n  - **Do**: true\n- [ ] 1.2 Then\n  - **Do**: true\n")
+        .settings("[run]\nmax_attempts = 2");
+    let session = session(&world);
+    session.next();
+    let answer = session.finish(&["--failed", "1.1=the API is not there"]);
+    assert_eq!(result(&answer, "1.1"), ("again".into(), "reported_failure".into()));
+    let again = &tasks(&session.next())["1.1"];
+    assert!(again["prompt"].as_str().unwrap().contains("the API is not there"), "{again}");
+    let answer = session.finish(&["--failed", "1.1=still not"]);
+    assert_eq!((answer["state"].as_str(), answer["exit"].as_u64()), (Some("over"), Some(1)));
+    assert_eq!(signals_of(&answer), ["TASK_FAILED 1.1"]);
+    assert!(!world.env.path(".spec/lease.json").exists());
+    // A new run counts anew.
+    assert_eq!(tasks(&session.next())["1.1"]["attempt"], 1);
+    let answer = session.finish(&["--no-change", "1.1=it was there"]);
+    assert_eq!(signals_of(&answer), ["TASK_COMPLETE 1.1"]);
+}
+
+#[test]
+fn one_session_has_it_until_it_is_silent_or_another_takes_over() {
+    let world = world();
+    let (one, two) = (session(&world), Session { world: &world, name: "s2" });
+    let first = one.next();
+    let refused = |output: Output| {
+        assert_eq!(output.code, 3, "{output}");
+        assert!(output.stderr.contains("session s1 has"), "{output}");
+    };
+    refused(two.call(&["next"]));
+    refused(two.call(&["finish", "1.1"]));
+    refused(world.run([""; 0]));
+    assert_eq!(tasks(&one.next()), tasks(&first), "nothing of that changed anything");
+    let output = two.call(&["next", "--take-over", "--format", "json"]);
+    assert_eq!(tasks(&output.json()), tasks(&first), "it goes on with what there is");
+    let output = one.call(&["finish", "1.1"]);
+    assert_eq!(output.code, 3, "{output}");
+    assert!(output.stderr.contains("session s2 has"), "{output}");
+    // Half an hour later.
+    let lease = File::options().write(true).open(world.env.path(".spec/lease.json")).unwrap();
+    lease.set_modified(SystemTime::now() - Duration::from_secs(31 * 60)).unwrap();
+    one.act(&tasks(&first)["1.1"]);
+    assert_eq!(signals_of(&one.finish(&["1.1"])), ["TASK_COMPLETE 1.1"]);
+}
+
+#[test]
+fn a_run_takes_over_from_a_session_and_a_session_from_a_killed_run() {
+    let headless = world();
+    assert_eq!(headless.run(["--max-attempts", "5"]).code, 0);
+    let wanted = history(&headless);
+    let world = world();
+    let session = session(&world);
+    session.act(&tasks(&session.next())["1.1"]);
+    session.finish(&["1.1"]);
+    let group = tasks(&session.next());
+    session.act(&group["1.2"]);
+    session.act(&group["1.3"]);
+    session.finish(&["1.3"]);
+    // 1.2 is done and not said to be: it is kept, and made anew. 1.3 has passed.
+    let output = world.run(["--max-attempts", "5", "--take-over"]);
+    assert_eq!(output.code, 0, "{output}");
+    assert_eq!(history(&world), wanted);
+    assert_eq!((world.tries("1.2"), world.tries("1.3")), (0, 0), "numbered on from the session's tries");
+    assert!(world.env.path("../home/prompts/1.2.2").exists() && !world.env.path("../home/prompts/1.3.2").exists());
+    let kept = world.env.git(["for-each-ref", "--format=%(refname)", "refs/spec/salvage"]);
+    assert!(kept.contains("1.2"), "{kept}");
+    assert!(!world.env.path(".spec/lease.json").exists());
+}
+
+#[test]
+fn a_session_goes_on_with_what_a_killed_run_left() {
+    let headless = world();
+    assert_eq!(headless.run(["--max-attempts", "5"]).code, 0);
+    let world = world();
+    world.fifo("there");
+    world.env.write(
+        "../home/act",
+        "case $SPEC_TASK_ID in 1.3) echo half > b.txt; : > \"$HOME/there\"; sleep 60;; esac\n\
+         eval \"$(sed -n 's/^ *- \\*\\*Do\\*\\*: //p')\"\n",
+    );
+    let mut child = world.start(["--max-attempts", "5"]);
+    let mut there = Vec::new();
+    File::open(world.env.path("../home/there")).unwrap().read_to_end(&mut there).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    session(&world).play();
+    assert_eq!(history(&world), history(&headless));
+}
+
+#[test]
+fn a_call_that_is_killed_anywhere_is_made_up_for_by_the_next() {
+    let headless = world();
+    assert_eq!(headless.run(["--max-attempts", "5"]).code, 0);
+    let wanted = history(&headless);
+    // Each call is killed once after a time of its own, then made again.
+    for delay in [3, 17, 40, 80, 130, 200] {
+        let world = world();
+        let session = session(&world);
+        let kill = |args: &[&str]| {
+            let mut command = session.command(args);
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(delay)); // tidy: the kill is to come at any moment of a call
+            child.kill().unwrap();
+            child.wait().unwrap();
+        };
+        for _ in 0..20 {
+            kill(&["next"]);
+            let step = session.next();
+            if step["state"] == "over" {
+                break;
+            }
+            let tasks = tasks(&step);
+            tasks.values().for_each(|task| session.act(task));
+            let ids: Vec<&str> = tasks.keys().map(String::as_str).collect();
+            kill(&[&["finish"], &ids[..]].concat());
+            // Whatever became of it, saying it again is right; what the killed call has ended is over.
+            let output = session.call(&[&["finish", "--format", "json"], &ids[..]].concat());
+            if output.code == 0 && output.json()["state"] == "over" {
+                break;
+            }
+        }
+        assert_eq!(history(&world), wanted, "killed after {delay} ms");
+        assert_eq!(world.env.git(["status", "--porcelain"]), "");
+    }
+}
