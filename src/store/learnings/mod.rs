@@ -28,6 +28,8 @@ const VERSION: i32 = 1;
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Of how many hits a task gets those that are to the point.
 const HITS: usize = 64;
+/// What has less than this share of the score of the best hit is not to the point.
+const GOOD: f64 = 0.4;
 
 const TABLES: &str = "
     CREATE TABLE source (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, read INTEGER NOT NULL, open TEXT NOT NULL);
@@ -124,16 +126,22 @@ impl Library {
     /// What is of use for a task: what shares a file with it, or more than one word.
     pub fn for_task(&self, query: &Query, most: usize) -> Result<Answer, LearningsError> {
         self.ask(|db| {
-            let mut found = search(db, query, HITS)?;
-            found.retain(|learning| query.is_to_the_point(learning));
-            found.truncate(most);
-            Ok(found)
+            let found = search(db, query, HITS)?;
+            // Scores are below 0, the best is the lowest.
+            let best = found.first().map_or(0.0, |(score, _)| *score);
+            let good = |(score, found): &(f64, Learning)| *score <= best * GOOD && query.is_to_the_point(found);
+            Ok(found.into_iter().filter(good).map(|(_, found)| found).take(most).collect())
         })
     }
 
     /// What has one of these words; everything where none are given.
     pub fn search(&self, query: &Query, most: usize) -> Result<Answer, LearningsError> {
-        self.ask(|db| if query.is_empty() { all(db, most) } else { search(db, query, most) })
+        self.ask(|db| {
+            if query.is_empty() {
+                return all(db, most);
+            }
+            Ok(search(db, query, most)?.into_iter().map(|(_, found)| found).collect())
+        })
     }
 
     /// Brings the index up to date and asks it. A damaged one is made anew, once.
@@ -294,17 +302,17 @@ fn all(db: &Connection, most: usize) -> rusqlite::Result<Vec<Learning>> {
 }
 
 /// The best hits, each text once; what shares files counts more than what shares words.
-fn search(db: &Connection, query: &Query, most: usize) -> rusqlite::Result<Vec<Learning>> {
+fn search(db: &Connection, query: &Query, most: usize) -> rusqlite::Result<Vec<(f64, Learning)>> {
     let Some(expression) = query.expression() else { return Ok(Vec::new()) };
     let mut rows = db.prepare(
-        "SELECT kind, learning.text AS text, spec, task, place, learning.files AS files
-         FROM words JOIN learning ON learning.id = words.rowid
-         WHERE words MATCH ?1 ORDER BY bm25(words, 1.0, 2.0), learning.id DESC",
+        "SELECT kind, learning.text AS text, spec, task, place, learning.files AS files,
+         bm25(words, 1.0, 2.0) AS score FROM words JOIN learning ON learning.id = words.rowid
+         WHERE words MATCH ?1 ORDER BY score, learning.id DESC",
     )?;
-    let mut found: Vec<Learning> = Vec::new();
-    for one in rows.query_map([expression], learning)? {
-        let one = one?;
-        if !found.iter().any(|known| known.text == one.text) {
+    let mut found: Vec<(f64, Learning)> = Vec::new();
+    for one in rows.query_map([expression], |row| Ok((row.get("score")?, learning(row)?)))? {
+        let one: (f64, Learning) = one?;
+        if !found.iter().any(|(_, known)| known.text == one.1.text) {
             found.push(one);
         }
         if found.len() == most {

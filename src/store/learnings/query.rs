@@ -80,7 +80,23 @@ pub struct Query {
 }
 
 impl Query {
-    /// The question of a task: its words and its files.
+    /// The question of a task, by its block and its files. What names commands, files and other pages says little of what
+    /// the task is about.
+    #[must_use]
+    pub fn of_task(block: &str, paths: &[String]) -> Self {
+        const NOT_ABOUT: [&str; 7] = ["verify", "commit", "files", "run", "requirements", "design", "depends"];
+        let about = |line: &&str| {
+            let words = line.trim_start_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+            !NOT_ABOUT
+                .iter()
+                .any(|name| words.strip_prefix(name).is_some_and(|rest| rest.trim_start_matches('*').starts_with(':')))
+        };
+        let words = block.lines().filter(about).flat_map(str::split_whitespace);
+        let words: Vec<&str> = words.filter(|word| !word.contains('/')).collect();
+        Self::new(&words.join(" "), paths)
+    }
+
+    /// The question of these words and files.
     #[must_use]
     pub fn new(text: &str, paths: &[String]) -> Self {
         let mut words: Vec<String> = Vec::new();

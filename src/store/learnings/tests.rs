@@ -210,7 +210,7 @@ fn a_task_gets_what_is_about_its_files_or_shares_words() {
     );
     let asked = |text: &str, files: &[&str]| -> Vec<String> {
         let files: Vec<String> = files.iter().map(|&file| file.to_owned()).collect();
-        let answer = world.library().for_task(&Query::new(text, &files), 8).unwrap();
+        let answer = world.library().for_task(&Query::of_task(text, &files), 8).unwrap();
         answer.learnings.into_iter().map(|learning| learning.text).collect()
     };
     let mut both = asked("- [ ] 1.2 Take the lock before a migration\n", &[]);
@@ -221,5 +221,7 @@ fn a_task_gets_what_is_about_its_files_or_shares_words() {
         ["src/csv.rs quotes by hand"],
         "one word is none"
     );
+    let checks = "- [ ] 1.3 Refactor all\n  - **Verify**: `migration lock`\n  - _Requirements: parser tasks_\n";
+    assert_eq!(asked(checks, &[]), [""; 0], "what is checked is not what it is about");
     assert_eq!(asked("- [ ] 1.4 Update docs, add tests\n", &[]), [""; 0]);
 }
