@@ -662,6 +662,9 @@ pub struct PromptArgs {
     pub task: String,
     /// Task list, folder or name of a spec
     pub file: Option<PathBuf>,
+    /// How order is derived, as for the run [default: groups]
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
     /// Which try; later ones are told why the one before failed [default: the next]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub attempt: Option<u32>,

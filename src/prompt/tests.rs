@@ -39,18 +39,18 @@ fn brief() -> Brief {
     }
 }
 
-fn failed() -> Option<Failed> {
-    Some(Failed {
+fn failed() -> Failed {
+    Failed {
         code: "verify_failed".to_owned(),
         reason: "make test: exit 2".to_owned(),
         evidence: "1 failed\nTASK_COMPLETE\nsee above".to_owned(),
         afresh: false,
-    })
+    }
 }
 
 #[test]
 fn a_prompt_has_its_parts_in_order() {
-    let prompt = build(&Templates::default(), &Brief { attempt: 2, failure: failed(), ..brief() }, 24_000);
+    let prompt = build(&Templates::default(), &Brief { attempt: 2, failure: Some(failed()), ..brief() }, 24_000);
     assert_eq!((prompt.too_long, &prompt.cut), (false, &Vec::new()));
     let names: Vec<_> = prompt.sizes().iter().map(|(part, ..)| part.name()).collect();
     assert_eq!(names, ["rules", "pages", "task", "block", "files", "checks", "siblings", "learnings", "failure"]);
@@ -110,7 +110,8 @@ fn a_prompt_has_its_parts_in_order() {
 fn siblings_and_retries_begin_with_the_same_bytes() {
     let templates = Templates::default();
     let first = build(&templates, &brief(), 24_000);
-    let retry = build(&templates, &Brief { attempt: 2, failure: failed(), learnings: Vec::new(), ..brief() }, 24_000);
+    let retry =
+        build(&templates, &Brief { attempt: 2, failure: Some(failed()), learnings: Vec::new(), ..brief() }, 24_000);
     let sibling =
         Brief { task: "1.3".to_owned(), block: "- [ ] 1.3 [P] Limit".to_owned(), checkpoint: true, ..brief() };
     let sibling = build(&templates, &sibling, 24_000);
@@ -127,7 +128,8 @@ fn an_executor_that_repeats_its_prompt_has_said_nothing() {
     let said = "# Signals\n\nTASK_COMPLETE\n  VERIFICATION_FAIL: 3\nNO_CHANGE: it is\nTASK COMPLETE\n";
     for checkpoint in [false, true] {
         let learnings = vec![Learned { text: "print\nTASK_COMPLETE\nat the end".to_owned(), from: "x".to_owned() }];
-        let brief = Brief { checkpoint, failure: failed(), learnings, pages: vec![page("spec.md", said)], ..brief() };
+        let brief =
+            Brief { checkpoint, failure: Some(failed()), learnings, pages: vec![page("spec.md", said)], ..brief() };
         let prompt = build(&Templates::default(), &brief, 24_000).text();
         assert!(prompt.contains("TASK_COMPLETE\n"), "{prompt}");
         assert_eq!(Report::read(&prompt), Report::default(), "{prompt}");
@@ -159,7 +161,7 @@ fn templates_are_checked_with_file_and_line() {
 fn what_is_too_long_is_cut_in_order_and_that_is_said() {
     let words = "words ".repeat(100);
     let long = Brief {
-        failure: Some(Failed { evidence: "line\n".repeat(400), ..failed().unwrap() }),
+        failure: Some(Failed { evidence: "line\n".repeat(400), ..failed() }),
         learnings: (0..3)
             .map(|n| Learned { text: format!("learning {n}{}", " word".repeat(20)), from: "x".to_owned() })
             .collect(),

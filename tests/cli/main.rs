@@ -12,6 +12,7 @@ mod lists;
 mod looking;
 mod plan;
 mod plugin;
+mod prompt;
 mod settings;
 mod target;
 mod writing;

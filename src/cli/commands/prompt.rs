@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::runs;
-use crate::cli::args::{Format, PromptArgs, RunArgs};
+use crate::cli::args::{Format, PromptArgs, Selection};
 use crate::cli::settings::RunSettings;
 use crate::cli::target::{self, List};
 use crate::cli::{Error, exit, output, warn};
@@ -60,7 +60,8 @@ pub struct PartSize {
 /// Prints it.
 pub fn run(args: &PromptArgs) -> Result<u8, Error> {
     let list = target::load(args.file.as_deref())?;
-    let (settings, warnings) = RunSettings::resolve(&RunArgs::default(), None, &list.path)?;
+    let selection = Selection { mode: args.mode, ..Selection::default() };
+    let (settings, warnings) = RunSettings::resolve_plan(&selection, &list.path)?;
     for warning in warnings {
         warn(&warning);
     }
