@@ -16,7 +16,7 @@ const LINE_MAX: usize = 400;
 pub struct Session {
     /// Its id, to go on with.
     pub id: Option<String>,
-    /// The model that worked.
+    /// The model that worked, or was asked for as long as the agent does not say.
     pub model: Option<String>,
     /// Messages of the agent.
     pub messages: u32,
@@ -51,6 +51,12 @@ pub enum Note {
 }
 
 impl Session {
+    /// One of which nothing is known but the model that was asked for.
+    #[must_use]
+    pub fn new(model: Option<String>) -> Self {
+        Self { model, ..Self::default() }
+    }
+
     /// Takes what it said.
     pub fn take(&mut self, said: Said) -> Option<Note> {
         let was_busy = !self.running.is_empty();

@@ -2,9 +2,10 @@
 //! for a run and asks it before each start of an agent; `store::spending` keeps the day over runs.
 //!
 //! A start first **reserves** what it is expected to use, so that tries that run at the same time are counted before they
-//! report anything: one may start only where what was used, what is reserved and its own estimate fit the budget. When it
-//! ends, what it really used takes the place of its reservation. So a budget is never exceeded by more than what those
-//! that ran when it was reached used beyond their estimates, and where the estimates are right it is not exceeded.
+//! report anything: one may start only where what was used, what is reserved and its own estimate fit the budget, and beside
+//! others only where one more would. When it ends, what it really used takes the place of its reservation. So a budget is
+//! never exceeded by more than what those that ran when it was reached used beyond their estimates (and where several
+//! did, by one estimate less), and where the estimates are right it is not exceeded.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -88,6 +89,11 @@ impl Spend {
         }
     }
 
+    /// Adds what is known of a try.
+    pub fn add(&mut self, used: Used) {
+        *self += Self { money: used.money.unwrap_or_default(), tokens: used.tokens.unwrap_or_default() };
+    }
+
     /// Of each the greater.
     fn most(self, other: Self) -> Self {
         Self { money: self.money.max(other.money), tokens: self.tokens.max(other.tokens) }
@@ -152,11 +158,17 @@ impl Total {
         }
     }
 
+    /// The money for people: `0.50 USD`, with a `~` where some of it is by a price list; nothing where none is known.
+    #[must_use]
+    pub fn show_money(&self) -> Option<String> {
+        let about = if self.estimated.is_some() { "~" } else { "" };
+        self.money.map(|money| format!("{about}{money}"))
+    }
+
     /// For people: `0.50 USD, 12.5k tokens`, with a `~` where some of it is by a price list; nothing where nothing is known.
     #[must_use]
     pub fn show(&self) -> Option<String> {
-        let about = if self.estimated.is_some() { "~" } else { "" };
-        let money = self.money.map(|money| format!("{about}{money}"));
+        let money = self.show_money();
         let tokens = self.tokens.map(|tokens| match tokens {
             1 => "1 token".to_owned(),
             tokens => format!("{} tokens", show_tokens(tokens)),
@@ -349,6 +361,8 @@ pub struct Refused {
     pub reserved: Spend,
     /// What the start was expected to use.
     pub estimate: Spend,
+    /// It would fit, if nothing else ran.
+    pub alone: bool,
     /// It may come to be allowed although nothing of this run ends: other runs have reserved the rest of the day.
     pub wait: bool,
 }
@@ -363,7 +377,8 @@ impl fmt::Display for Refused {
         if self.reserved != Spend::default() {
             write!(f, ", {} reserved for what runs", of(self.reserved))?;
         }
-        write!(f, ", and a try is expected to use {}", of(self.estimate))
+        write!(f, ", and a try is expected to use {}", of(self.estimate))?;
+        if self.alone { f.write_str(" (the last that fits starts alone)") } else { Ok(()) }
     }
 }
 
@@ -454,8 +469,13 @@ impl Budget {
         let estimate = self.estimate(class);
         let reserved = self.reserved();
         let refused = |scope, spent: Spend, reserved: Spend| {
-            let limit = self.limits.of(scope).exceeded(spent + reserved + estimate)?;
-            Some(Refused { scope, limit, spent, reserved, estimate, wait: false })
+            let fits = |more| self.limits.of(scope).exceeded(spent + reserved + estimate + more);
+            // Beside others there must be room for one more: so it takes a whole estimate before the errors of several
+            // add up to anything.
+            let spare = if reserved == Spend::default() { reserved } else { estimate };
+            let limit = fits(spare)?;
+            let alone = fits(Spend::default()).is_none();
+            Some(Refused { scope, limit, spent, reserved, estimate, alone, wait: false })
         };
         // The first try of a task is ended by the task's budget, where its agent says what it uses.
         let of_task = self.tasks.get(&node).copied().unwrap_or_default();
@@ -622,13 +642,13 @@ mod tests {
 
     #[test]
     fn parallel_starts_are_counted_before_they_report() {
-        let limits = Limits { run: money(2.5), ..Limits::default() };
+        let limits = Limits { run: money(3.0), ..Limits::default() };
         let mut budget = Budget::new(limits, Spend::default());
         assert!(budget.reserve(0, "a", NOTHING).is_ok());
         assert!(budget.reserve(1, "a", NOTHING).is_ok());
         let refused = budget.reserve(2, "a", NOTHING).unwrap_err();
-        assert_eq!((refused.scope, refused.limit, refused.wait), (Scope::Run, Amount::Money(usd(2.5)), false));
-        insta::assert_snapshot!(refused, @"the budget of the run is 2.50 USD: 0.00 USD used, 2.00 USD reserved for what runs, and a try is expected to use 1.00 USD");
+        assert_eq!((refused.scope, refused.limit, refused.wait), (Scope::Run, Amount::Money(usd(3.0)), false));
+        insta::assert_snapshot!(refused, @"the budget of the run is 3.00 USD: 0.00 USD used, 2.00 USD reserved for what runs, and a try is expected to use 1.00 USD (the last that fits starts alone)");
         budget.settle(0, cost(0.1));
         assert!(budget.reserve(2, "a", NOTHING).is_ok(), "it turned out to be cheap");
     }
@@ -637,9 +657,10 @@ mod tests {
     fn what_other_runs_reserved_of_the_day_may_come_free() {
         let mut budget = Budget::new(Limits { day: money(10.0), ..Limits::default() }, Spend::default());
         let spend = |usd: f64| Spend { money: Money::from_usd(usd), tokens: 0 };
+        assert!(budget.reserve(0, "a", (spend(8.0), spend(0.5))).unwrap_err().alone);
         assert!(budget.reserve(0, "a", (spend(8.0), spend(1.5))).unwrap_err().wait);
         assert!(!budget.reserve(0, "a", (spend(9.5), spend(0.4))).unwrap_err().wait);
-        assert!(budget.reserve(0, "a", (spend(8.0), spend(1.0))).is_ok());
+        assert!(budget.reserve(0, "a", (spend(7.0), spend(1.0))).is_ok());
     }
 
     #[test]
@@ -675,9 +696,20 @@ mod tests {
         }
     }
 
-    /// A day with `at_once` agents running at the same time, until nothing may start any more: what it cost beyond the
-    /// budget, what those used beyond their estimates that ran when nothing more was allowed, and the greatest such error.
+    /// What is left unused of such a day.
+    fn left(limit: f64, at_once: usize, costs: &[f64], order: &[usize]) -> u64 {
+        usd(limit).micros().saturating_sub(spend_a_day(limit, at_once, costs, order).0)
+    }
+
+    /// What such a day costs beyond its budget, and the errors.
     fn day(limit: f64, at_once: usize, costs: &[f64], order: &[usize]) -> (u64, u64, u64) {
+        let (used, sum, worst) = spend_a_day(limit, at_once, costs, order);
+        (used.saturating_sub(usd(limit).micros()), sum, worst)
+    }
+
+    /// A day with `at_once` agents running at the same time, until nothing may start any more: what it cost, what
+    /// those used beyond their estimates that ran when nothing more was allowed, and the greatest such error.
+    fn spend_a_day(limit: f64, at_once: usize, costs: &[f64], order: &[usize]) -> (u64, u64, u64) {
         let mut budget = Budget::new(Limits { day: money(limit), ..Limits::default() }, Spend::default());
         let mut today = Spend::default();
         let mut errors: BTreeMap<Node, u64> = BTreeMap::new();
@@ -706,7 +738,7 @@ mod tests {
             at += 1;
             today += budget.settle(node, cost(costs[node]));
         }
-        (today.money.micros().saturating_sub(usd(limit).micros()), sum, worst)
+        (today.money.micros(), sum, worst)
     }
 
     proptest! {
@@ -743,20 +775,40 @@ mod tests {
         }
     }
 
-    /// Six agents at once whose tries cost anything between 5 cents and 2 dollars: the figure that docs/cost.md gives.
+    /// A thousand days of six agents at once whose tries cost anything between 5 cents and 2 dollars: the figures that
+    /// docs/cost.md gives.
     #[test]
     fn six_agents_at_once_over_a_day() {
-        let costs: Vec<f64> =
-            (0_u32..200).map(|n| 0.05 + f64::from(n.wrapping_mul(2_654_435_761) >> 16) / 65_536.0 * 1.95).collect();
-        let order: Vec<usize> = (0..31).map(|n| n * 7 % 6).collect();
-        let (beyond, errors, worst) = day(40.0, 6, &costs, &order);
+        let limit = usd(40.0).micros();
+        let mut seed = 1_u64;
+        let mut chance = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as f64 / 2_147_483_648.0
+        };
+        let (mut exceeded, mut most, mut unused, mut most_unheld) = (0, 0, 0, 0);
+        for number in 0..1000 {
+            let costs: Vec<f64> = (0..120).map(|_| 0.05 + 1.95 * chance()).collect();
+            let order: Vec<usize> = (0..120).map(|_| (6.0 * chance()) as usize).collect();
+            let (beyond, _, worst) = day(40.0, 6, &costs, &order);
+            assert!(beyond <= worst, "day {number}: {beyond} beyond it, by more than one estimate's error, {worst}");
+            exceeded += usize::from(beyond > 0);
+            most = most.max(beyond);
+            unused += left(40.0, 6, &costs, &order);
+            // Looked at between starts only.
+            let (mut used, mut next) = (0, 0);
+            while used < limit {
+                used += usd(costs[next]).micros();
+                next += 1;
+            }
+            used += costs[next..next + 5].iter().map(|cost| usd(*cost).micros()).sum::<u64>();
+            most_unheld = most_unheld.max(used - limit);
+        }
         println!(
-            "six at once, a day's budget of 40 USD, tries of 0.05 to 2 USD: {} beyond it; those that ran last used {} more than \
-             estimated, the worst of them {}",
-            Money(beyond),
-            Money(errors),
-            Money(worst),
+            "1000 days of six at once, tries of 0.05 to 2 USD, a budget of 40 USD: exceeded on {exceeded} days, by at most \
+             {}; {} left unused on average; looked at between starts only, it would be exceeded by up to {}",
+            Money(most),
+            Money(unused / 1000),
+            Money(most_unheld),
         );
-        assert!(beyond <= worst, "by no more than one estimate's error");
     }
 }

@@ -86,6 +86,9 @@ fn bar(tally: &Tally, active: &[&Active], columns: usize, paint: Paint) -> Strin
     if !tally.failed.is_empty() {
         figures.push((format!("{} failed", tally.failed.len()), Kind::Bad));
     }
+    if let Some(used) = tally.used.show_money().or_else(|| tally.used.show()) {
+        figures.push((used, Kind::Plain));
+    }
     if let Some(left) = time_left(tally) {
         figures.push((format!("~{} left", took(left.round()).replace(".0s", "s")), Kind::Plain));
     }

@@ -1,6 +1,7 @@
 //! One line an event that matters: what a terminal without cursor control, a file or a CI log gets, and what stands
 //! above the live view. Pure.
 
+use crate::engine::budget::Total;
 use crate::store::event::Event;
 
 use super::tally::Tally;
@@ -119,13 +120,33 @@ fn told(event: &Event, tally: &Tally, paint: Paint) -> Option<String> {
                 clean(reason)
             )
         }
+        Event::TaskAgent { task, agent, model, messages, tool_calls, seconds, outcome, .. } => {
+            let model = model.as_deref().map_or_else(String::new, |model| format!(" {}", clean(model)));
+            let used = event.used().and_then(|(used, estimated)| {
+                let mut total = Total::default();
+                total.add(used, estimated);
+                total.show()
+            });
+            format!(
+                "{} {} {}{model}: {}, {}, {} in {} ({})",
+                dim("Agent"),
+                clean(&task.task),
+                clean(agent),
+                used.as_deref().unwrap_or("says no cost"),
+                count(*messages as usize, "message", "messages"),
+                count(*tool_calls as usize, "tool call", "tool calls"),
+                took(*seconds),
+                clean(outcome),
+            )
+        }
         Event::TaskComplete { task, attempt, title, commit, verify, seconds } => {
             let verified = if verify == "pass" { "verified" } else { "nothing verified it" };
             let commit = commit.as_deref().map_or("no commit", short);
             let tries =
                 if *attempt > 1 { format!(", {}", count(*attempt as usize, "try", "tries")) } else { String::new() };
+            let cost = tally.last_used.show_money().map_or_else(String::new, |cost| format!(", {cost}"));
             format!(
-                "{} {} {} ({}, {verified}, {commit}{tries})",
+                "{} {} {} ({}, {verified}, {commit}{tries}{cost})",
                 good("Done"),
                 clean(&task.task),
                 clean(title),
@@ -133,7 +154,15 @@ fn told(event: &Event, tally: &Tally, paint: Paint) -> Option<String> {
             )
         }
         Event::TaskFailed { task, title, code, reason, .. } => {
-            format!("{} {} {}: {}: {}", bad("Failed"), clean(&task.task), clean(title), clean(code), clean(reason))
+            let cost = tally.last_used.show_money().map_or_else(String::new, |cost| format!(" ({cost})"));
+            format!(
+                "{} {} {}: {}: {}{cost}",
+                bad("Failed"),
+                clean(&task.task),
+                clean(title),
+                clean(code),
+                clean(reason)
+            )
         }
         Event::TaskBlocked { task, by } => format!("{} {} needs {}", warn("Blocked"), clean(&task.task), labels(by)),
         Event::TaskSkipped { task } => format!("{} {} by a person, not done", warn("Skipped"), clean(&task.task)),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::engine::budget::Total;
 use crate::store::event::{Envelope, Event, Summary, TaskRef};
 
 use super::text::clean;
@@ -120,10 +121,16 @@ pub struct Tally {
     pub hold: Option<(String, String)>,
     /// Accounts that take no more for a while: until how long after the run's start, and when that is.
     pub limited: BTreeMap<String, (Duration, String)>,
+    /// What agents used.
+    pub used: Total,
+    /// The same of the task that landed or failed last.
+    pub last_used: Total,
     /// How it ended: exit code, outcome, figures; none while it goes on (or where it was killed).
     pub end: Option<(u8, String, Summary)>,
     started: Option<Timestamp>,
     logs: BTreeMap<String, String>,
+    /// What tasks that are not over used, by key.
+    costs: BTreeMap<String, Total>,
 }
 
 impl Tally {
@@ -156,6 +163,10 @@ impl Tally {
 
     /// Takes in one event. [`Tally::now`] is the caller's to set: from a clock, or by [`Tally::at`].
     pub fn add(&mut self, envelope: &Envelope) {
+        if let (Some((used, estimated)), Event::TaskAgent { task, .. }) = (envelope.event.used(), &envelope.event) {
+            self.used.add(used, estimated);
+            self.costs.entry(task.key.clone()).or_default().add(used, estimated);
+        }
         match &envelope.event {
             Event::RunStart { file, mode, max_parallel, tasks, done, .. } => {
                 self.run.clone_from(&envelope.run);
@@ -214,6 +225,7 @@ impl Tally {
             Event::TaskCancelled { task, .. } => self.leave_out(task, Why::Cancelled),
             Event::TaskComplete { task, verify, seconds, .. } => {
                 self.forget(task);
+                self.last_used = self.costs.remove(&task.key).unwrap_or_default();
                 self.done += 1;
                 self.landed += 1;
                 self.landed_seconds += seconds;
@@ -223,6 +235,7 @@ impl Tally {
             }
             Event::TaskFailed { task, attempt, title, code, reason, evidence, salvage } => {
                 let log = self.forget(task);
+                self.last_used = self.costs.remove(&task.key).unwrap_or_default();
                 self.failed.push(Failed {
                     key: task.key.clone(),
                     label: clean(&task.task),
@@ -258,6 +271,7 @@ impl Tally {
     /// Takes a task out of what runs or failed: from now on it is out.
     fn leave_out(&mut self, task: &TaskRef, why: Why) {
         self.forget(task);
+        self.costs.remove(&task.key);
         self.failed.retain(|failed| failed.key != task.key);
         self.out.retain(|out| out.key != task.key);
         self.out.push(Out { key: task.key.clone(), label: clean(&task.task), why });

@@ -10,6 +10,8 @@ use insta::assert_snapshot;
 use super::tally::Tally;
 use super::text::Paint;
 use super::*;
+use crate::agent::Tokens;
+use crate::engine::budget::Money;
 use crate::store::event::{Event, SCHEMA, Summary, TaskRef, TreeEntry};
 
 const RUN: &str = "01990000-0000-7000-8000-000000000001";
@@ -631,4 +633,54 @@ fn all_done_is_not_said_while_something_is_open() {
     let events = [at(0, run_start(2, 0)), at(2, run_complete(0, "done", summary))];
     let (_, err) = report(PLAIN, &events);
     assert!(err.contains("\nDone: 1 of 2 tasks done, 1 pending"), "{err}");
+}
+
+proptest::proptest! {
+    /// What tries cost adds up to what their tasks cost and to what the run does, however they are mixed, and through the
+    /// journal's JSON.
+    #[test]
+    fn costs_add_up(tries in proptest::collection::vec((0_usize..6, 0_u64..5_000_000, 0_u64..1_000_000, 0..3), 0..60)) {
+        let mut tally = Tally::default();
+        let add = |tally: &mut Tally, event: Event| {
+            let json = serde_json::to_string(&at(1, event)).unwrap();
+            tally.add(&serde_json::from_str(&json).unwrap());
+        };
+        let label = |n: &usize| format!("1.{n}");
+        for (n, micros, tokens, known) in &tries {
+            let event = Event::TaskAgent {
+                task: task(&label(n), *n),
+                attempt: 1,
+                agent: "claude".to_owned(),
+                model: None,
+                session: None,
+                messages: 1,
+                tool_calls: 0,
+                tokens: (*known > 0).then(|| Tokens { output: *tokens, ..Tokens::default() }),
+                cost: (*known > 1).then(|| Money::from_micros(*micros).usd()),
+                estimated: (micros % 2 == 0).then(|| "2026-11-21".to_owned()),
+                seconds: 1.0,
+                outcome: "done".to_owned(),
+            };
+            add(&mut tally, event);
+        }
+        let of = |wanted: &dyn Fn(&(usize, u64, u64, i32)) -> bool| {
+            let some = tries.iter().filter(|it| wanted(it));
+            let priced = some.clone().filter(|it| it.3 > 1).map(|it| it.1).collect::<Vec<_>>();
+            let counted = some.filter(|it| it.3 > 0).map(|it| it.2).collect::<Vec<_>>();
+            let sum = |all: Vec<u64>| (!all.is_empty()).then(|| all.into_iter().sum::<u64>());
+            (sum(priced).map(Money::from_micros), sum(counted))
+        };
+        proptest::prop_assert_eq!((tally.used.money, tally.used.tokens), of(&|_| true));
+        proptest::prop_assert_eq!(tally.used.estimated, of(&|it| it.1 % 2 == 0).0);
+        let (mut money, mut tokens) = (0, 0);
+        for n in 0..6 {
+            add(&mut tally, complete(&label(&n), n, "pass", 1.0));
+            let used = tally.last_used;
+            proptest::prop_assert_eq!((used.money, used.tokens), of(&|it| it.0 == n));
+            money += used.money.unwrap_or_default().micros();
+            tokens += used.tokens.unwrap_or_default();
+        }
+        proptest::prop_assert_eq!(tally.used.money.unwrap_or_default().micros(), money);
+        proptest::prop_assert_eq!(tally.used.tokens.unwrap_or_default(), tokens);
+    }
 }

@@ -344,7 +344,7 @@ impl Attempt {
         // People see what it says, not the lines that it prints.
         let (notes, receiver) = mpsc::unbounded_channel();
         let display = spec.display.take().map(|(lines, _)| lines);
-        let (decoder, session) = (order.agent.decoder(), Session::default());
+        let (decoder, session) = (order.agent.decoder(), Session::new(order.model.clone()));
         let before = order.resume.as_ref().map(|(_, used)| (*used, order.agent.cumulative()));
         let (in_use, node, mask) = (self.in_use.clone(), self.node, Arc::clone(&self.mask));
         let reading = Reading { decoder, session, notes, display, in_use, before, node, mask };

@@ -107,9 +107,8 @@ impl Spending {
             Ok(soft) => soft,
             // Where there is a budget of the day, the next start finds that out.
             Err(why) => {
-                if !self.by_day {
+                if !self.by_day && self.book.take().is_some() {
                     self.warnings.push(format!("what agents used today is not kept: {why}"));
-                    self.book = None;
                 }
                 self.budget.soft(node, Spend::default())
             }

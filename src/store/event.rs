@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Tokens;
-use crate::engine::budget::{Money, Total};
+use crate::engine::budget::{Money, Total, Used};
 
 /// The schema name of [`Envelope`].
 pub const SCHEMA: &str = "spec.event/1";
@@ -328,7 +328,7 @@ pub enum Event {
         attempt: u32,
         /// The agent, as in `--agent`.
         agent: String,
-        /// The model that worked.
+        /// The model that worked, or was asked for where the agent does not say.
         model: Option<String>,
         /// Its session.
         session: Option<String>,
@@ -609,6 +609,14 @@ pub enum Event {
 }
 
 impl Event {
+    /// What a try used, as far as it is known, and whether its money is by a list of prices.
+    #[must_use]
+    pub fn used(&self) -> Option<(Used, bool)> {
+        let Self::TaskAgent { tokens, cost, estimated, .. } = self else { return None };
+        let (money, tokens) = (cost.map(Money::from_usd), tokens.map(|tokens| tokens.total()));
+        Some((Used { money, tokens }, estimated.is_some()))
+    }
+
     /// Whether `--output json` prints it: everything but what only recovery needs.
     #[must_use]
     pub const fn public(&self) -> bool {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::engine::budget::{Money, Spend};
+use crate::engine::budget::Spend;
 
 use super::event::{Envelope, Event, HeadRecord, Summary, TaskRef, TreeEntry};
 use super::fs::PathError;
@@ -338,9 +338,10 @@ impl Recovered {
     /// Takes the next record.
     pub fn apply(&mut self, envelope: &Envelope) {
         match &envelope.event {
-            Event::TaskAgent { tokens, cost, .. } => {
-                let money = cost.map(Money::from_usd).unwrap_or_default();
-                self.used += Spend { money, tokens: tokens.map_or(0, |tokens| tokens.total()) };
+            agent @ Event::TaskAgent { .. } => {
+                if let Some((used, _)) = agent.used() {
+                    self.used.add(used);
+                }
             }
             Event::AccountLimited { account, until, .. } => {
                 self.closed.insert(account.clone(), until.clone());

@@ -29,13 +29,18 @@ fn run(world: &World, args: &[&str]) -> Output {
 
 /// The command of that.
 pub(crate) fn command(world: &World, args: &[&str]) -> Command {
-    let program = world.env.path("../home/bin/claude");
-    world.env.write("../home/bin/claude", CLAUDE);
+    named(world, "claude", CLAUDE, args)
+}
+
+/// The same with an agent of that name, which is this script.
+pub(crate) fn named(world: &World, agent: &str, script: &str, args: &[&str]) -> Command {
+    let program = world.env.path(format!("../home/bin/{agent}"));
+    world.env.write(format!("../home/bin/{agent}"), script);
     let mut permissions = std::fs::metadata(&program).expect("there").permissions();
     permissions.set_mode(0o755);
     std::fs::set_permissions(&program, permissions).expect("set");
     let path = format!("{}:{}", program.parent().expect("a folder").display(), std::env::var("PATH").expect("a path"));
-    let mut command = world.env.spec_command(["run", "tasks.md", "--agent", "claude"]);
+    let mut command = world.env.spec_command(["run", "tasks.md", "--agent", agent]);
     if !args.contains(&"--max-attempts") {
         command.args(["--max-attempts", "1"]);
     }

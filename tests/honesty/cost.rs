@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::agents::command;
+use crate::agents::{command, named};
 use crate::env::Output;
 use crate::world::{World, signal_of};
 
@@ -32,17 +32,62 @@ fn today(world: &World) -> Value {
 
 #[test]
 fn what_tries_cost_adds_up() {
-    let world = World::new(&tasks(3, true));
-    let output = run(&world, &[]);
+    let more = "\n## More\n\n- [ ] 2.1 [P] Twice\n  - **Do**: if [ $SPEC_ATTEMPT = 1 ]; then say no; result; else echo x > x; done_; fi\n\
+                - [ ] 2.2 [P] Once\n  - **Do**: echo y > y; done_\n";
+    let world = World::new(&(tasks(3, true) + more));
+    let output = run(&world, &["--max-attempts", "2"]);
     assert_eq!(output.code, 0, "{output}");
+    let cost = |event: &Value| event["cost"].as_f64().expect("a cost");
+    // Claude names what a session cost in all: the second try, which goes on with the first one's, added nothing to it.
+    assert_eq!([world.events("task_agent").iter().map(cost).sum::<f64>()], [1.25]);
+    assert_eq!(world.events("batch_complete").iter().map(cost).collect::<Vec<_>>(), [0.75, 0.5]);
     let complete = complete(&world);
-    assert_eq!((&complete["cost"], &complete["tokens"]), (&0.75.into(), &360.into()));
+    assert_eq!((&complete["cost"], &complete["tokens"]), (&1.25.into(), &600.into()));
     assert_eq!(complete["cost_estimated"], Value::Null);
-    assert_eq!(world.events("batch_complete")[0]["cost"], 0.75);
-    assert!(output.stderr.contains("Cost 0.75 USD, 360 tokens"), "{output}");
+    assert!(output.stderr.contains("Cost 1.25 USD, 600 tokens"), "{output}");
+    assert!(output.stderr.contains("0.25 USD)"), "each task's: {output}");
     let today = today(&world);
-    assert_eq!((&today["spent"]["usd"], &today["spent"]["tokens"]), (&0.75.into(), &360.into()));
+    assert_eq!((&today["spent"]["usd"], &today["spent"]["tokens"]), (&1.25.into(), &600.into()));
     assert_eq!(today["runs"], Value::Array(Vec::new()));
+
+    let json = |args: &[&str]| -> Value {
+        let output = world.env.spec(args);
+        serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"))
+    };
+    let run = complete["run"].as_str().expect("an id");
+    let shown = json(&["show", run, "tasks.md", "--format", "json"]);
+    let of_tasks = shown["tasks"].as_array().expect("tasks").iter().map(cost).sum::<f64>();
+    let of_sessions = shown["sessions"].as_array().expect("sessions").iter().map(cost).sum::<f64>();
+    assert_eq!((of_tasks, of_sessions), (1.25, 1.25), "{shown}");
+    let status = json(&["status", "tasks.md", "--format", "json"]);
+    assert_eq!(
+        (&status["cost"], &status["tokens"], &status["today"]["cost"]),
+        (&1.25.into(), &600.into(), &1.25.into())
+    );
+    let told = world.env.spec(["status", "tasks.md"]);
+    assert!(told.stdout.contains("Cost: 1.25 USD, 600 tokens; today 1.25 USD in all runs"), "{told}");
+    let told = world.env.spec(["history", "tasks.md"]);
+    assert!(told.stdout.contains("5 landed, 1.25 USD in "), "{told}");
+    let told = world.env.spec(["show", run, "tasks.md"]);
+    assert!(told.stdout.contains("  1.1 try 1  claude model-1  20"), "{told}");
+    assert!(told.stdout.contains("1 message, 0 tool calls  done, 0.25 USD, 120 tokens"), "{told}");
+}
+
+#[test]
+fn a_task_that_uses_more_than_its_budget_is_ended_while_it_runs() {
+    let world = World::new("# Tasks\n\n- [ ] 1.1 Do it\n  - **Do**: x\n").settings("[budget]\ntask = \"0.4 USD\"\n");
+    let step = |cost| {
+        format!(
+            r#"{{"type":"step_finish","sessionID":"s","part":{{"reason":"tool-calls","tokens":{{"input":900,"output":100,"reasoning":0,"cache":{{"read":0,"write":0}}}},"cost":{cost}}}}}"#
+        )
+    };
+    let script = format!("#!/bin/sh\necho '{}'\necho '{}'\nsleep 1000\n", step(0.3), step(0.2));
+    let output = world.env.output(&mut named(&world, "opencode", &script, &["--max-attempts", "5"]));
+    let failed = signal_of(&output.stdout, "TASK_FAILED", "1.1").unwrap_or_else(|| panic!("{output}"));
+    assert_eq!((failed["code"].as_str(), output.code), ("quota_cost", 1), "{output}");
+    assert_eq!(failed["reason"], "0.50 USD of the task's budget of 0.40 USD are used");
+    let agents = world.events("task_agent");
+    assert_eq!((agents.len(), &agents[0]["cost"]), (1, &0.5.into()), "no further try");
 }
 
 #[test]
@@ -75,18 +120,18 @@ fn tokens_are_a_budget_too_and_a_soft_one_is_told_once() {
 
 #[test]
 fn what_runs_at_the_same_time_is_counted_before_it_says_what_it_used() {
-    let world = World::new(&tasks(4, true)).settings("[budget]\nrun = \"1 USD\"\nestimate = \"0.5 USD\"\n");
+    let world = World::new(&tasks(6, true)).settings("[budget]\nrun = \"1.50 USD\"\nestimate = \"0.5 USD\"\n");
     let output = run(&world, &["-j", "4"]);
     assert_eq!(output.code, 5, "{output}");
     let complete = complete(&world);
-    assert_eq!((&complete["most_at_once"], &complete["cost"]), (&2.into(), &0.75.into()), "{output}");
-    assert_eq!(landed(&world), 3, "what passed lands though one of the batch was not begun");
-    assert!(output.stderr.contains("Waiting budget: the budget of the run is 1.00 USD"), "{output}");
+    assert_eq!((&complete["most_at_once"], &complete["cost"]), (&2.into(), &1.25.into()), "{output}");
+    assert_eq!(landed(&world), 5, "what passed lands though one of the batch was not begun");
+    assert!(output.stderr.contains("Waiting budget: the budget of the run is 1.50 USD"), "{output}");
 }
 
 #[test]
 fn the_day_is_one_for_two_runs_at_once() {
-    let settings = "[budget]\nday = \"1 USD\"\nestimate = \"0.5 USD\"\n";
+    let settings = "[budget]\nday = \"1.50 USD\"\nestimate = \"0.5 USD\"\n";
     // The first task of one waits for that of the other: both run at the same time.
     let meet = |first: &str| tasks(6, false).replacen("echo 1 > f1", &format!("{first}; echo 1 > f1"), 1);
     let one = World::new(&meet("echo x > $MEET")).settings(settings);
@@ -101,11 +146,11 @@ fn the_day_is_one_for_two_runs_at_once() {
     let (first, second) = (start(&one), start(&two));
     let (first, second) = (one.finish(first), two.finish(second));
     assert_eq!((first.code, second.code), (5, 5), "{first}{second}");
-    assert_eq!(landed(&one) + landed(&two), 3, "a fourth is expected to use more than is left: {first}{second}");
+    assert_eq!(landed(&one) + landed(&two), 5, "a sixth is expected to use more than is left: {first}{second}");
     let book = one.env.read("../home/state/spec/today.json");
     let book: Value = serde_json::from_str(&book).expect("JSON");
-    assert_eq!(book["spent"]["usd"], 0.75);
-    assert!(first.stderr.contains("the budget of the day is 1.00 USD: 0.75 USD used"), "{first}");
+    assert_eq!(book["spent"]["usd"], 1.25);
+    assert!(first.stderr.contains("the budget of the day is 1.50 USD: 1.25 USD used"), "{first}");
     assert!(first.stderr.contains("tomorrow, or with more for budget.day in spec.toml"), "{first}");
 }
 

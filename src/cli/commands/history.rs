@@ -90,6 +90,7 @@ fn line(entry: &Entry, newest: bool) -> String {
                 (summary.cancelled.len(), "cancelled"),
             ];
             parts.extend(figures.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+            parts.extend(summary.used().show_money());
             format!("{:<11}  {} in {}", clean(outcome), parts.join(", "), took(summary.wall_seconds))
         }
         _ => match entry.state {

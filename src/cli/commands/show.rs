@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::runs::{self, Life, Run};
+use crate::agent::Tokens;
 use crate::cli::args::{Format, ShowArgs};
 use crate::cli::{Error, exit, output, target};
+use crate::engine::budget::{Money, Total, Used};
 use crate::report::summary::summary;
 use crate::report::text::{Paint, clean, count, short, short_run, took};
 use crate::store::event::{Envelope, Event, Summary, TaskRef};
@@ -26,7 +28,34 @@ struct Shown {
     outcome: Option<String>,
     exit: Option<u8>,
     tasks: Vec<Task>,
+    /// Each start of an agent, in the order in which they ended.
+    sessions: Vec<Session>,
     summary: Option<Summary>,
+}
+
+/// One start of an agent.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Session {
+    task: String,
+    attempt: u32,
+    agent: String,
+    model: Option<String>,
+    /// What the agent calls it.
+    id: Option<String>,
+    /// When its try began.
+    started: Option<String>,
+    ended: String,
+    seconds: f64,
+    messages: u32,
+    tool_calls: u32,
+    tokens: Option<Tokens>,
+    /// In US dollars.
+    cost: Option<f64>,
+    /// The day of the prices that the cost is by, where the agent named none.
+    estimated: Option<String>,
+    /// `done`, or the code of the gate that it did not pass.
+    outcome: String,
 }
 
 /// What became of one task in this run.
@@ -45,6 +74,10 @@ struct Task {
     commit: Option<String>,
     /// `pass` or `none`; null unless it is done.
     verify: Option<String>,
+    /// What its agents cost in US dollars, where that is known.
+    cost: Option<f64>,
+    /// Tokens that its agents used, where they say so.
+    tokens: Option<u64>,
     code: Option<String>,
     reason: Option<String>,
     log: Option<String>,
@@ -73,6 +106,7 @@ pub fn run(args: &ShowArgs) -> Result<u8, Error> {
         exit: run.tally.end.as_ref().map(|(exit, ..)| *exit),
         summary: run.tally.end.as_ref().map(|(.., summary)| summary.clone()),
         tasks: tasks(&run),
+        sessions: sessions(&run),
         run: id,
     };
     match args.format {
@@ -101,6 +135,13 @@ fn tasks(run: &Run) -> Vec<Task> {
                 (entry.title, entry.log) = (clean(title), Some(clean(log)));
             }),
             Event::TaskEnded { task, seconds, .. } => of(task, &|entry| entry.seconds += seconds),
+            agent @ Event::TaskAgent { task, .. } => of(task, &|entry| {
+                let mut total = entry.used();
+                if let Some((used, estimated)) = agent.used() {
+                    total.add(used, estimated);
+                }
+                (entry.cost, entry.tokens) = (total.money.map(Money::usd), total.tokens);
+            }),
             Event::TaskComplete { task, attempt, title, commit, verify, seconds } => of(task, &|entry| {
                 (entry.status, entry.attempts, entry.seconds) = ("done", *attempt, *seconds);
                 (entry.title, entry.commit, entry.verify) = (clean(title), commit.clone(), Some(verify.clone()));
@@ -117,6 +158,78 @@ fn tasks(run: &Run) -> Vec<Task> {
         }
     }
     tasks.into_values().collect()
+}
+
+impl Task {
+    fn used(&self) -> Total {
+        Total { money: self.cost.map(Money::from_usd), estimated: None, tokens: self.tokens }
+    }
+}
+
+/// Every start of an agent.
+fn sessions(run: &Run) -> Vec<Session> {
+    let mut started: BTreeMap<(&str, u32), &str> = BTreeMap::new();
+    let mut sessions = Vec::new();
+    for record in &run.records {
+        match &record.event {
+            Event::TaskStart { task, attempt, .. } => drop(started.insert((&task.key, *attempt), &record.time)),
+            Event::TaskAgent {
+                task,
+                attempt,
+                agent,
+                model,
+                session,
+                messages,
+                tool_calls,
+                tokens,
+                cost,
+                estimated,
+                seconds,
+                outcome,
+            } => sessions.push(Session {
+                task: clean(&task.task),
+                attempt: *attempt,
+                agent: clean(agent),
+                model: model.as_deref().map(clean),
+                id: session.as_deref().map(clean),
+                started: started.get(&(task.key.as_str(), *attempt)).map(|time| (*time).to_owned()),
+                ended: record.time.clone(),
+                seconds: *seconds,
+                messages: *messages,
+                tool_calls: *tool_calls,
+                tokens: *tokens,
+                cost: *cost,
+                estimated: estimated.clone(),
+                outcome: clean(outcome),
+            }),
+            _ => {}
+        }
+    }
+    sessions
+}
+
+/// A start of an agent in one line.
+fn session_line(session: &Session) -> String {
+    let mut used = Total::default();
+    let (money, tokens) = (session.cost.map(Money::from_usd), session.tokens.map(|tokens| tokens.total()));
+    used.add(Used { money, tokens }, session.estimated.is_some());
+    let prices = match session.estimated.as_deref() {
+        Some("spec.toml") => " (estimated: prices of spec.toml)".to_owned(),
+        Some(day) => format!(" (estimated: prices of {})", clean(day)),
+        None => String::new(),
+    };
+    format!(
+        "  {} try {}  {}{}  {}, {}  {}, {}  {}{prices}",
+        session.task,
+        session.attempt,
+        session.agent,
+        session.model.as_deref().map_or_else(String::new, |model| format!(" {model}")),
+        session.started.as_deref().map_or_else(String::new, runs::when),
+        took(session.seconds),
+        count(session.messages as usize, "message", "messages"),
+        count(session.tool_calls as usize, "tool call", "tool calls"),
+        [Some(session.outcome.clone()), used.show()].into_iter().flatten().collect::<Vec<_>>().join(", "),
+    )
 }
 
 /// The run for people. Only the newest is gone on with where it was killed.
@@ -151,6 +264,7 @@ fn human(shown: &Shown, run: &Run, newest: bool) -> String {
             notes.push(count(task.attempts as usize, "try", "tries"));
         }
         notes.extend(task.code.iter().cloned());
+        notes.extend(task.used().show_money());
         if let Some(verify) = &task.verify {
             notes.push(if verify == "pass" { "verified" } else { "nothing verified it" }.to_owned());
             notes
@@ -161,6 +275,11 @@ fn human(shown: &Shown, run: &Run, newest: bool) -> String {
     }
     if shown.tasks.is_empty() {
         lines.push("no task was started".to_owned());
+    }
+    if !shown.sessions.is_empty() {
+        lines.push(String::new());
+        lines.push(paint.strong("Agents"));
+        lines.extend(shown.sessions.iter().map(session_line));
     }
     lines.extend(summary(&run.tally, paint));
     if run.tally.end.is_none() && matches!(run.life, Life::Killed) {

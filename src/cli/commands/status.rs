@@ -14,11 +14,13 @@ use crate::cli::args::{Format, Selection, StatusArgs};
 use crate::cli::settings::RunSettings;
 use crate::cli::{Error, exit, output, target};
 use crate::document::{Document, parse};
+use crate::engine::budget::{Money, Total};
 use crate::plan::{self, Mode, Plan};
 use crate::report::plain::labels;
 use crate::report::tally::{Active, Failed, Why};
 use crate::report::text::{Paint, clean, clock, count, fit, short_run, took, width};
-use crate::store::lock;
+use crate::runtime;
+use crate::store::{lock, spending};
 
 /// Lines of one kind that people are shown; JSON has all.
 const SHOWN: usize = 30;
@@ -39,13 +41,26 @@ pub struct Status {
     pub run: Option<RunStatus>,
     /// How many tasks are in which state.
     pub totals: Totals,
-    /// Money, where an executor reports it; none does yet.
+    /// Money in US dollars that the newest run cost, where agents name it or their tokens have a price.
     pub cost: Option<f64>,
-    /// Tokens, where an executor reports them; none does yet.
+    /// The part of it that is by a list of prices.
+    pub cost_estimated: Option<f64>,
+    /// Tokens that agents used in it, where they say so.
     pub tokens: Option<u64>,
+    /// What agents used today in all runs of this user.
+    pub today: Spent,
     /// Every item that is work, in the order of the list; left out under `--brief`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tasks: Option<Vec<TaskStatus>>,
+}
+
+/// Money and tokens.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Spent {
+    /// In US dollars.
+    pub cost: f64,
+    /// Of every kind.
+    pub tokens: u64,
 }
 
 /// The newest run.
@@ -183,13 +198,18 @@ pub fn run(args: &StatusArgs) -> Result<u8, Error> {
     let (plan, _) = plan::build(&doc, &settings.plan_options());
     let is_work = |index: usize| doc.is_work(index, settings.include_notes, settings.include_optional);
     let tasks = tasks(&doc, &plan, newest.as_ref(), is_work);
+    let used = newest.as_ref().map(|run| run.tally.used).unwrap_or_default();
+    let book = spending::folder(|name| std::env::var_os(name));
+    let today = book.map(|folder| spending::spent(&folder, runtime::clock::today())).unwrap_or_default();
     let status = Status {
         schema: "spec.status/1".to_owned(),
         path: target.path.display().to_string(),
         run: newest.as_ref().map(run_status),
         totals: totals(&tasks),
-        cost: None,
-        tokens: None,
+        cost: used.money.map(Money::usd),
+        cost_estimated: used.estimated.map(Money::usd),
+        tokens: used.tokens,
+        today: Spent { cost: today.money.usd(), tokens: today.tokens },
         tasks: Some(tasks),
     };
     match args.format {
@@ -445,7 +465,7 @@ fn brief(status: &Status) -> String {
 
 /// What an account's limit is still about: an end of the run does not end it.
 fn limits(run: &Run) -> Vec<LimitStatus> {
-    let now = crate::runtime::clock::timestamp();
+    let now = runtime::clock::timestamp();
     let limited = run.tally.limited.iter().map(|(account, (_, until))| (account.clone(), until.clone()));
     // Timestamps of one form sort by time.
     limited.filter(|(_, until)| *until > now).map(|(account, until)| LimitStatus { account, until }).collect()
@@ -520,7 +540,13 @@ fn human(status: &Status) -> String {
     section(PAINT.strong("Pending"), &of(&["pending"]), &waits_for);
     section(PAINT.strong("Done"), &of(&["done"]), &|_| String::new());
     lines.push(String::new());
-    lines.push("Cost: no executor reported any".to_owned());
+    let money = |usd: Option<f64>| usd.map(Money::from_usd);
+    let used = Total { money: money(status.cost), estimated: money(status.cost_estimated), tokens: status.tokens };
+    let today = match status.today.cost {
+        0.0 => String::new(),
+        cost => format!("; today {} in all runs", Money::from_usd(cost)),
+    };
+    lines.push(format!("Cost: {}{today}", used.show().as_deref().unwrap_or("no executor reported any")));
     lines.join("\n") + "\n"
 }
 
