@@ -2,15 +2,18 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spec::document::{Tick, apply, parse};
+use spec::document::{Proposed, Spot, Tick, apply, parse};
 
 fuzz_target!(|bytes: &[u8]| {
     let (document, _) = parse(bytes, "tasks.md");
     for index in (0..document.items.len()).take(8) {
-        let insertion = document.insert_after(index, "- [ ] 9.9 [FIX 1.1] new\n  - **Verify**: `true`");
-        let inserted = apply(bytes, std::slice::from_ref(&insertion));
-        let behind = insertion.at.start + insertion.with.len();
-        assert_eq!((&inserted[..insertion.at.start], &inserted[behind..]), bytes.split_at(insertion.at.start));
+        let new = Proposed::read("- [ ] 9.9 new\n  - **Verify**: `true`").expect("a task");
+        for spot in [Spot::Before(index), Spot::Behind(index), Spot::Below(index)] {
+            let Ok(insertion) = document.insert(spot, index, std::slice::from_ref(&new), "tasks.md") else { continue };
+            let (edit, inserted) = (insertion.edit, &insertion.document.source);
+            let behind = edit.at.start + edit.with.len();
+            assert_eq!((&inserted[..edit.at.start], &inserted[behind..]), bytes.split_at(edit.at.start));
+        }
 
         let Some(edit) = document.tick(index) else { continue };
         let replaced = matches!(document.items[index].tick_at, Tick::Replace(_));

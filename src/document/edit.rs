@@ -1,4 +1,4 @@
-//! The smallest edits: a tick is one byte, a fix task is its own lines, nothing is rendered again.
+//! The smallest edits: a tick is one byte, nothing is rendered again. Whole tasks are put in by `insert`.
 
 use super::{Document, Place, Tick, head};
 use std::ops::Range;
@@ -60,36 +60,6 @@ impl Document {
         other.tick(self.find_in(index, other)?)
     }
 
-    /// Inserts a block of lines (a fix task) behind the block of an item, in the newline style of the file and at the
-    /// indentation of the item.
-    #[must_use]
-    pub fn insert_after(&self, index: usize, block: &str) -> Edit {
-        let source = &*self.source;
-        let item = &self.items[index];
-        let newline: &[u8] = if self.line_ends_with_crlf() { b"\r\n" } else { b"\n" };
-        let start = self.line_starts[item.line - 1];
-        // What stands before the marker: blanks and quote marks stay, an outer list marker on the same line does not.
-        let prefix = source[start..self.marker(index)].iter();
-        let prefix: Vec<u8> =
-            prefix.map(|&byte| if matches!(byte, b' ' | b'\t' | b'>') { byte } else { b' ' }).collect();
-        let at = item.block.end;
-        let ends_in_newline = at == 0 || matches!(source[at - 1], b'\n' | b'\r');
-        let mut with = Vec::new();
-        for line in block.trim_end().lines() {
-            if !ends_in_newline || !with.is_empty() {
-                with.extend_from_slice(newline);
-            }
-            if !line.is_empty() {
-                with.extend_from_slice(&prefix);
-                with.extend_from_slice(line.as_bytes());
-            }
-        }
-        if ends_in_newline {
-            with.extend_from_slice(newline);
-        }
-        Edit { at: at..at, with }
-    }
-
     /// Marks an item as parallel, in the way and at the place that the list has its marks; `None` where it is marked
     /// already, or where the mark would be read as something else there.
     #[must_use]
@@ -124,7 +94,7 @@ impl Document {
     }
 
     /// Where the list marker (or the first hash) of an item stands.
-    fn marker(&self, index: usize) -> usize {
+    pub(super) fn marker(&self, index: usize) -> usize {
         let item = &self.items[index];
         let start = self.line_starts[item.line - 1];
         let end = match item.tick_at {
@@ -139,7 +109,7 @@ impl Document {
         start + before.len() - bullets.max(hashes).max(ordered)
     }
 
-    fn line_ends_with_crlf(&self) -> bool {
+    pub(super) fn line_ends_with_crlf(&self) -> bool {
         let first = memchr::memchr(b'\n', &self.source);
         first.is_some_and(|at| at > 0 && self.source[at - 1] == b'\r')
     }

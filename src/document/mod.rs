@@ -20,6 +20,7 @@ mod fields;
 mod files;
 mod head;
 pub mod ids;
+mod insert;
 mod labels;
 mod lookup;
 mod marks;
@@ -33,6 +34,7 @@ pub mod size;
 mod tests;
 
 pub use edit::{Edit, apply};
+pub use insert::{Insertion, Proposed, Spot};
 pub use lookup::Lookup;
 pub use marks::{ParallelMark, Place};
 pub use mend::{Mend, mended, mends};

@@ -31,9 +31,10 @@ pub fn build(doc: &Document, options: &Options) -> (Plan, Vec<Diagnostic>) {
     let work: Vec<usize> = (0..doc.items.len()).filter(|&index| selection.work[index]).collect();
 
     let groups = if mode == Mode::Groups { groups(doc, &selection) } else { Vec::new() };
-    let (order, whole) = order(doc, &needs, mode, &work, &open, &mut diagnostics);
+    let fixes = fixes(doc, &open);
+    let (order, whole) = order(doc, (&needs, &fixes), mode, &work, &open, &mut diagnostics);
 
-    let scope = Scope { doc, options, mode, needs: &needs, groups: &groups, order: &order };
+    let scope = Scope { doc, options, mode, needs: &needs, fixes: &fixes, groups: &groups, order: &order };
     let mut edges = scope.edges(&open);
     if options.all {
         edges.extend(scope.edges(&shown));
@@ -42,7 +43,7 @@ pub fn build(doc: &Document, options: &Options) -> (Plan, Vec<Diagnostic>) {
     let numbers = match mode {
         Mode::Graph if open == work => waves(doc, &order, &edges),
         Mode::Graph => waves(doc, &order, &tidy(scope.edges(if whole { &work } else { &open }))),
-        Mode::Groups | Mode::Sequential => numbers(doc, &work, &groups),
+        Mode::Groups | Mode::Sequential => numbers(doc, &behind_fixes(work, &fixes), &groups),
     };
     let steps = steps(&shown, &numbers);
     let max_parallel = options.max_parallel.max(1);
@@ -92,6 +93,27 @@ fn groups(doc: &Document, selection: &Selection) -> Vec<Group> {
     groups
 }
 
+/// Open tasks that repair another open one (`[FIX 1.3]`), each with that one: it is tried again behind them, wherever
+/// they stand.
+fn fixes(doc: &Document, open: &[usize]) -> Vec<(usize, usize)> {
+    let of = |fix: &usize| doc.mends(*fix).filter(|of| open.binary_search(of).is_ok());
+    open.iter().filter_map(|fix| Some((*fix, of(fix)?))).collect()
+}
+
+/// Tasks in the order in which they are numbered: that of the list, but each behind the last of its fixes.
+fn behind_fixes(mut tasks: Vec<usize>, fixes: &[(usize, usize)]) -> Vec<usize> {
+    // From the last to the first, so that the fix of a fix is in its place before that goes behind it.
+    for (_, of) in fixes.iter().rev() {
+        let is_fix = |task: &usize| fixes.contains(&(*task, *of));
+        if let (Some(last), Some(at)) = (tasks.iter().rposition(is_fix), tasks.iter().position(|task| task == of))
+            && at < last
+        {
+            tasks[at..=last].rotate_left(1);
+        }
+    }
+    tasks
+}
+
 /// The order that `[VERIFY]` and `[SEQUENTIAL]` give to tasks: pairs of who goes first and who waits.
 fn barriers(doc: &Document, tasks: &[usize]) -> Vec<(usize, usize)> {
     let mut pairs = Vec::new();
@@ -113,13 +135,19 @@ fn barriers(doc: &Document, tasks: &[usize]) -> Vec<(usize, usize)> {
 }
 
 /// Who must go first and who waits, among some tasks (ascending): what they say, and in graph mode what marks say.
-fn pairs(doc: &Document, needs: &[Need<'_>], mode: Mode, tasks: &[usize]) -> Vec<(usize, usize)> {
+fn pairs(
+    doc: &Document,
+    (needs, fixes): (&[Need<'_>], &[(usize, usize)]),
+    mode: Mode,
+    tasks: &[usize],
+) -> Vec<(usize, usize)> {
     let mut within = vec![false; doc.items.len()];
     for &task in tasks {
         within[task] = true;
     }
-    let said = needs.iter().map(|need| (need.from, need.to)).filter(|&(from, to)| within[from] && within[to]);
-    let marked = if mode == Mode::Graph { barriers(doc, tasks) } else { Vec::new() };
+    let said = needs.iter().map(|need| (need.from, need.to)).chain(fixes.iter().copied());
+    let said = said.filter(|&(from, to)| within[from] && within[to]);
+    let marked = if mode == Mode::Graph { barriers(doc, &behind_fixes(tasks.to_vec(), fixes)) } else { Vec::new() };
     said.chain(marked).collect()
 }
 
@@ -128,13 +156,13 @@ fn pairs(doc: &Document, needs: &[Need<'_>], mode: Mode, tasks: &[usize]) -> Vec
 /// other are an error.
 fn order(
     doc: &Document,
-    needs: &[Need<'_>],
+    said: (&[Need<'_>], &[(usize, usize)]),
     mode: Mode,
     work: &[usize],
     open: &[usize],
     diagnostics: &mut Vec<Diagnostic>,
 ) -> (Vec<usize>, bool) {
-    let all = pairs(doc, needs, mode, work);
+    let all = pairs(doc, said, mode, work);
     if all.iter().all(|(from, to)| from < to) {
         return ((0..doc.items.len()).collect(), true);
     }
@@ -142,7 +170,7 @@ fn order(
     if stuck.is_empty() {
         return (order, true);
     }
-    let left = pairs(doc, needs, mode, open);
+    let left = pairs(doc, said, mode, open);
     let (mut order, stuck) = topological(doc.items.len(), left.iter().copied());
     let mut waits: Vec<Vec<usize>> = vec![Vec::new(); doc.items.len()];
     for (from, to) in left {
@@ -150,7 +178,7 @@ fn order(
             waits[to].push(from);
         }
     }
-    diagnostics.extend(cycles(&stuck, &waits).iter().map(|cycle| circle(doc, cycle, needs)));
+    diagnostics.extend(cycles(&stuck, &waits).iter().map(|cycle| circle(doc, cycle, said.0)));
     order.extend(stuck);
     (order, false)
 }
@@ -247,6 +275,8 @@ struct Scope<'a> {
     options: &'a Options,
     mode: Mode,
     needs: &'a [Need<'a>],
+    /// Tasks that repair another, with that one.
+    fixes: &'a [(usize, usize)],
     groups: &'a [Group],
     order: &'a [usize],
 }
@@ -268,6 +298,12 @@ impl Scope<'_> {
             detail: need.said.text.clone(),
         };
         let mut edges: Vec<Edge> = needs.map(depends).collect();
+        edges.extend(self.fixes.iter().filter(|(_, of)| within[*of]).map(|&(from, to)| Edge {
+            from,
+            to,
+            reason: Reason::Depends,
+            detail: format!("[FIX {}]", self.doc.label(to)),
+        }));
         let turns = |members: &mut dyn Iterator<Item = usize>, edges: &mut Vec<Edge>| {
             let mut overlaps = Overlaps::new(&self.options.shared_files, &self.options.resources);
             members.filter(|&task| within[task]).for_each(|task| overlaps.add(task, &self.doc.items[task]));
@@ -286,7 +322,8 @@ impl Scope<'_> {
                     let marked = if is_barrier(self.doc, to) { to } else { from };
                     Edge { from, to, reason: Reason::Barrier, detail: self.doc.label(marked) }
                 };
-                edges.extend(barriers(self.doc, tasks).into_iter().map(barrier));
+                let tasks = behind_fixes(tasks.to_vec(), self.fixes);
+                edges.extend(barriers(self.doc, &tasks).into_iter().map(barrier));
             }
         }
         edges

@@ -777,3 +777,35 @@ fn who_may_run_beside_a_task() {
     assert_eq!(of(Mode::Graph, 3), [2]);
     assert!(of(Mode::Sequential, 0).is_empty());
 }
+
+fn parsed(source: &str, mode: Mode) -> Plan {
+    let (doc, _) = crate::document::parse(source.as_bytes(), "");
+    let (plan, diagnostics) = build(&doc, &Options { mode, ..Options::default() });
+    assert_eq!(diagnostics, []);
+    plan
+}
+
+#[test]
+fn an_open_task_goes_behind_the_open_tasks_that_mend_it() {
+    let source = "- [x] 1.1 [P] a\n- [ ] 1.2 [P] b\n- [ ] 1.3 [P] c\n- [ ] 1.2.1 [FIX 1.2] d\n\
+                  - [ ] 1.2.1.1 [FIX 1.2.1] e\n- [x] 1.3.1 [FIX 1.3] f\n- [ ] 1.4 [VERIFY] g\n- [ ] 1.4.1 [FIX 1.4] h\n";
+    let steps = |mode| -> Vec<(usize, Vec<usize>)> {
+        parsed(source, mode).steps.into_iter().map(|step| (step.number, step.tasks)).collect()
+    };
+    // 1.3 was mended, and keeps its place in the group; 1.2 is still of it.
+    let wanted = [(1, vec![2]), (2, vec![4]), (3, vec![3]), (4, vec![1]), (5, vec![7]), (6, vec![6])];
+    let groups = parsed(source, Mode::Groups);
+    assert_eq!(groups.group_of(1).map(|group| group.tasks.clone()), Some(vec![0, 1, 2]));
+    assert_eq!(groups.steps.last().map(|step| step.tasks.clone()), Some(vec![6]));
+    let told: Vec<Vec<usize>> = steps(Mode::Groups).into_iter().map(|(_, tasks)| tasks).collect();
+    assert_eq!(told, wanted.iter().map(|(_, tasks)| tasks.clone()).collect::<Vec<_>>());
+    let edges: Vec<(usize, usize)> = groups.edges.iter().map(|edge| (edge.from, edge.to)).collect();
+    assert_eq!(edges, [(3, 1), (4, 3), (7, 6)], "and is blocked where none of them mends it");
+    // In graph mode a [VERIFY] holds what is after it, but for what mends it.
+    let graph = format!("{source}  - **Depends**: 1.3\n");
+    let plan = parsed(&graph, Mode::Graph);
+    let waits =
+        |to: usize| plan.edges.iter().filter(|edge| edge.to == to).map(|edge| edge.from).collect::<BTreeSet<_>>();
+    assert_eq!((waits(1), waits(6)), (BTreeSet::from([3]), BTreeSet::from([1, 2, 3, 4, 7])));
+    assert!(!waits(7).contains(&6));
+}
