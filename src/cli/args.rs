@@ -422,6 +422,9 @@ pub struct RunArgs {
     /// After a failure go on with everything that does not need the failed task
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     pub keep_going: Option<bool>,
+    /// Put [FIX] tasks into the list for what fails for good, and try it again behind them
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
+    pub recovery: Option<bool>,
     /// A skipped task does not make the exit code 1
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     pub allow_skips: Option<bool>,
@@ -476,6 +479,7 @@ impl RunArgs {
             max_cost,
             max_tokens,
             keep_going,
+            recovery,
             allow_skips,
             require_verify,
             dry_run: _,
@@ -509,6 +513,7 @@ impl RunArgs {
         option("max-cost", max_cost.map(|money| money.usd().to_string()));
         option("max-tokens", max_tokens.map(|tokens| tokens.to_string()));
         option("keep-going", keep_going.map(|value| value.to_string()));
+        option("recovery", recovery.map(|value| value.to_string()));
         option("allow-skips", allow_skips.map(|value| value.to_string()));
         option("require-verify", require_verify.map(|value| value.to_string()));
         option("allow-dirty", allow_dirty.map(|value| value.to_string()));

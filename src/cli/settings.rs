@@ -198,6 +198,8 @@ pub struct RunSettings {
     pub backoff_max: Duration,
     /// After a failure go on with everything that does not need the failed task.
     pub keep_going: bool,
+    /// What fails for good gets `[FIX]` tasks, and is tried again behind them.
+    pub recovery: bool,
     /// A skipped task does not make the exit code 1.
     pub allow_skips: bool,
     /// Refuse tasks whose Verify has no command.
@@ -297,6 +299,7 @@ impl Default for RunSettings {
             backoff: Duration::from_secs(10),
             backoff_max: Duration::from_secs(5 * 60),
             keep_going: false,
+            recovery: false,
             allow_skips: false,
             require_verify: false,
             include_notes: false,
@@ -360,6 +363,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("run.grace", "SPEC_GRACE"),
     ("run.run_timeout", "SPEC_RUN_TIMEOUT"),
     ("run.keep_going", "SPEC_KEEP_GOING"),
+    ("run.recovery", "SPEC_RECOVERY"),
     ("run.allow_skips", "SPEC_ALLOW_SKIPS"),
     ("run.require_verify", "SPEC_REQUIRE_VERIFY"),
     ("run.include_notes", "SPEC_INCLUDE_NOTES"),
@@ -458,7 +462,7 @@ impl RunSettings {
             ($($field:ident),*) => { $(if let Some(value) = args.$field.clone() { settings.$field = value; })* };
         }
         take!(access, sandbox, isolation, timeout, idle_timeout, grace, keep_going, allow_skips, require_verify);
-        take!(no_commit, allow_dirty, output);
+        take!(no_commit, allow_dirty, output, recovery);
         // The one that is named on the command line is meant, whatever the layers below say.
         if args.exec.is_some() {
             settings.agent = None;
@@ -528,6 +532,7 @@ impl RunSettings {
             include_optional: self.include_optional,
             only: self.only.clone(),
             from: self.from.clone(),
+            also: std::collections::BTreeSet::new(),
             all: false,
             shared_files: self.shared_files.clone(),
             resources: self.resources.clone(),
@@ -603,6 +608,7 @@ impl RunSettings {
             "run.grace" => self.grace = time(raw)?,
             "run.run_timeout" => self.run_timeout = Some(more_than_none(raw)?),
             "run.keep_going" => self.keep_going = flag(raw)?,
+            "run.recovery" => self.recovery = flag(raw)?,
             "run.allow_skips" => self.allow_skips = flag(raw)?,
             "run.require_verify" => self.require_verify = flag(raw)?,
             "run.include_notes" => self.include_notes = flag(raw)?,

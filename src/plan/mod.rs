@@ -49,6 +49,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// Only what comes at or after this (same notation).
     pub from: Option<String>,
+    /// Items that run whatever is selected.
+    pub also: BTreeSet<usize>,
     /// Steps list what is done, too.
     pub all: bool,
     /// Patterns of files everyone shares, besides the built-in ones: tasks that name such files take turns.
@@ -193,6 +195,7 @@ impl Default for Options {
             include_optional: false,
             only: Vec::new(),
             from: None,
+            also: BTreeSet::new(),
             all: false,
             shared_files: Vec::new(),
             resources: BTreeMap::new(),

@@ -36,6 +36,9 @@ pub(super) fn select(doc: &Document, options: &Options, diagnostics: &mut Vec<Di
         let first = named(doc, &work, "--from", name, diagnostics).into_iter().min().unwrap_or(0);
         chosen[..first].fill(false);
     }
+    for &index in options.also.iter().filter(|index| **index < work.len()) {
+        chosen[index] = work[index];
+    }
     Selection { work, chosen }
 }
 

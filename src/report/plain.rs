@@ -16,6 +16,8 @@ const fn level(event: &Event) -> i8 {
         | Event::TaskRetry { .. }
         | Event::TaskComplete { .. }
         | Event::TaskBlocked { .. }
+        | Event::TaskAsked { .. }
+        | Event::TaskInserted { .. }
         | Event::TaskSkipped { .. }
         | Event::TaskCancelled { .. }
         | Event::ParentComplete { .. }
@@ -165,6 +167,13 @@ fn told(event: &Event, tally: &Tally, paint: Paint) -> Option<String> {
             )
         }
         Event::TaskBlocked { task, by } => format!("{} {} needs {}", warn("Blocked"), clean(&task.task), labels(by)),
+        Event::TaskAsked { task, request, reason, .. } => {
+            format!("{} {} for {}: {}", warn("Asked"), clean(&task.task), clean(request), clean(reason))
+        }
+        Event::TaskInserted { task, kind, inserted, .. } => {
+            let names: Vec<String> = inserted.iter().map(|task| task.task.clone()).collect();
+            format!("{} {} to the list, for {} ({})", dim("Added"), labels(&names), clean(&task.task), clean(kind))
+        }
         Event::TaskSkipped { task } => format!("{} {} by a person, not done", warn("Skipped"), clean(&task.task)),
         Event::TaskCancelled { task, started } => {
             let when = if *started { "while it ran" } else { "before it began" };

@@ -221,6 +221,7 @@ impl Tally {
                     active.last_line.clear();
                 });
             }
+            Event::TaskAsked { task, request, .. } if request != "ADD_FOLLOWUP" => drop(self.forget(task)),
             Event::TaskSkipped { task } => self.leave_out(task, Why::Skipped),
             Event::TaskCancelled { task, .. } => self.leave_out(task, Why::Cancelled),
             Event::TaskComplete { task, verify, seconds, .. } => {

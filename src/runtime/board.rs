@@ -78,6 +78,12 @@ impl Board {
         self.nodes.get(index).copied().flatten().map(|node| node as Node)
     }
 
+    /// Whether a task is in the list as one that is to be done.
+    pub(super) fn is_open_task(&self, node: Node) -> bool {
+        let item = self.item(node);
+        !self.entries[node].gone && !item.checked && item.role != Role::Parent
+    }
+
     fn place(&mut self, index: usize, node: Node) {
         if self.nodes.len() <= index {
             self.nodes.resize(self.doc.items.len().max(index + 1), None);

@@ -38,6 +38,8 @@ pub struct Asked<'a> {
     pub attempt: u32,
     /// Why the try before failed.
     pub failure: Option<&'a Failure>,
+    /// What it had made before is not there any more.
+    pub gone: bool,
 }
 
 /// A task as its try takes it.
@@ -87,7 +89,7 @@ pub fn prompt(asked: &Asked<'_>) -> (Prompt, Vec<(&'static str, String)>) {
             code: failure.code.name().to_owned(),
             reason: failure.reason.clone(),
             evidence: failure.evidence.clone(),
-            afresh: failure.code == Code::Conflict,
+            afresh: asked.gone || failure.code == Code::Conflict,
         }),
         pages: pages(asked, &inside),
         references: references(asked),

@@ -27,6 +27,7 @@ use super::board::{self, Board, ListFile};
 use super::brief;
 use super::clock;
 use super::control::{Command, LOOK_EVERY, Mailbox, Request};
+use super::growth::Growth;
 use super::outside::Outside;
 use super::process::{self, Line, SpawnError, Stop};
 use super::sandbox::{Cell, Sandbox};
@@ -101,6 +102,12 @@ pub(super) struct Life {
     pub(super) own: Option<Box<Own>>,
     /// Its signal was printed.
     pub(super) told: bool,
+    /// What it had made before is in its tree no more.
+    pub(super) gone: bool,
+    /// Where what it had made is kept, once it failed for good.
+    pub(super) salvage: Option<String>,
+    /// It failed for good, and something was put in to mend it.
+    pub(super) mended: bool,
     /// The agent of its newest try, and the session to go on with.
     pub(super) agent: Option<Box<Chosen>>,
     /// Its agent was ended for it used more than the task may: how much.
@@ -216,6 +223,12 @@ pub(super) struct Fatal {
     pub(super) halt: Halt,
 }
 
+impl Fatal {
+    pub(super) fn written_all_the_time(list: &str) -> Self {
+        Self { message: format!("{list}: it is written to all the time"), halt: Halt::Fatal }
+    }
+}
+
 impl From<PathError> for Fatal {
     fn from(error: PathError) -> Self {
         Self { message: error.to_string(), halt: Halt::Fatal }
@@ -305,6 +318,8 @@ pub(super) struct Driver {
     pub(super) step_number: usize,
     /// Landed or failed in graph mode, and not told yet.
     pub(super) to_tell: Vec<Node>,
+    /// What is put into the list.
+    pub(super) growth: Growth,
     /// What closed accounts last.
     limits: HashMap<Account, Limit>,
     /// What agents use, and may.
@@ -353,6 +368,7 @@ impl Driver {
             noted: HashSet::new(),
             step_number: 0,
             to_tell: Vec::new(),
+            growth: Growth::default(),
             limits: HashMap::new(),
             spending,
             in_use: mpsc::unbounded_channel(),
@@ -606,7 +622,7 @@ impl Driver {
                     own.onto_tip |= failure.code == Code::VerifyMerged;
                     own.saved = own.work.take().or(own.saved.take());
                 }
-                life.failure = Some(Box::new(failure));
+                (life.failure, life.gone) = (Some(Box::new(failure)), false);
                 self.emit(event)?;
             }
             Effect::Fail { node, attempt, failure } => {
@@ -615,11 +631,19 @@ impl Driver {
             }
             Effect::Block { node, by } => {
                 let event = Event::TaskBlocked { task: self.task(node), by: self.parts.board.labels(&by) };
-                if self.parts.engine.kind(node) != Kind::Parent {
+                // What failed before, and the fix of which failed, has failed.
+                if self.parts.engine.kind(node) != Kind::Parent && !self.growth.may_mend(node) {
                     self.emit(event)?;
                 }
             }
-            Effect::Unblock { node } => self.parts.lives[node] = Life::default(),
+            Effect::Unblock { node } => {
+                let life = std::mem::take(&mut self.parts.lives[node]);
+                if self.growth.may_mend(node) {
+                    let Life { failure, progress, salvage, seconds, .. } = life;
+                    self.parts.lives[node] =
+                        Life { failure, progress, salvage, seconds, gone: true, mended: true, ..Life::default() };
+                }
+            }
             Effect::Skip { node } => {
                 self.salvage_own(node, true)?;
                 self.emit(Event::TaskSkipped { task: self.task(node) })?;
@@ -644,6 +668,7 @@ impl Driver {
     /// The list is looked at before each step, and planned anew where it is not as it was.
     fn next_stage(&mut self) -> Result<(), Fatal> {
         self.look_at_list()?;
+        self.grow()?;
         if self.list_changed {
             self.replan()?;
         } else {
@@ -654,7 +679,7 @@ impl Driver {
 
     fn replan(&mut self) -> Result<(), Fatal> {
         self.list_changed = false;
-        let (mut plan, diagnostics) = plan::build(&self.parts.board.doc, &self.parts.settings.plan_options());
+        let (mut plan, diagnostics) = plan::build(&self.parts.board.doc, &self.plan_options());
         let errors: Vec<_> = diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
         if let Some(error) = errors.first() {
             let (line, _) = self.parts.board.doc.position(error.span.start);
@@ -677,6 +702,8 @@ impl Driver {
             !entry.gone && self.parts.board.doc.items[entry.task.index].checked
         };
         replan.done = (0..known).filter(checked).collect();
+        replan.again = std::mem::take(&mut self.growth.again);
+        self.wait_for_prerequisites(&mut replan.specs);
         self.told.push_back(Told::Replan(Box::new(replan)));
         Ok(())
     }
@@ -740,7 +767,7 @@ impl Driver {
             };
             found = other;
         }
-        Err(Fatal { message: format!("{}: it is written to all the time", self.parts.shown), halt: Halt::Fatal })
+        Err(Fatal::written_all_the_time(&self.parts.shown))
     }
 
     fn say_what_changed(&mut self, old: &[(bool, String)], places: &[Option<usize>]) -> Result<(), PathError> {
@@ -836,7 +863,13 @@ impl Driver {
                 ];
                 self.emit(Event::Signal { signal: "TASK_COMPLETE".to_owned(), details })?;
             }
-            Phase::Failed => {
+            // Whether it gets a fix is known when the step is over.
+            Phase::Failed if self.growth.may_mend(node) => {
+                self.parts.lives[node].told = false;
+                return Ok(());
+            }
+            // Its last fix failed for good.
+            Phase::Failed | Phase::Blocked if self.parts.engine.phase(node) == Phase::Failed || self.is_lost(node) => {
                 let (code, reason) =
                     life.failure.as_ref().map_or(("", ""), |failure| (failure.code.name(), failure.reason.as_str()));
                 let details = vec![
@@ -1264,6 +1297,7 @@ impl Driver {
             work,
             attempt: number,
             failure: parts.lives[node].failure.as_deref(),
+            gone: parts.lives[node].gone,
         });
         for (code, message) in said {
             if self.prompts_said.insert(message.clone()) {
@@ -1390,6 +1424,16 @@ impl Driver {
                 known.push_str(&text);
             }
         }
+        if !report.notes.is_empty() {
+            // What its result says that others should know is a learning like any other.
+            let mut text = format!("## Learnings\n- {}\n", report.notes.join("\n- "));
+            self.parts.mask.mask(&mut text);
+            let known = &mut self.parts.lives[node].progress;
+            if !known.contains(&text) {
+                *known = format!("{known}\n{text}").trim_start().to_owned();
+            }
+            events.push(Event::TaskProgress { task: task.clone(), attempt, text });
+        }
         let mut head = Head::Fine;
         let mut commits = Vec::new();
         if let Some(mut space) = space {
@@ -1447,7 +1491,8 @@ impl Driver {
             self.parts.journal.sync()?;
         }
         self.look_at_list()?;
-        self.told.push_back(Told::Ended { node, result });
+        let told = self.heed(node, report, result)?;
+        self.told.push_back(told);
         if let Some(Err(error @ (SpawnError::NotFound { .. } | SpawnError::NotExecutable { .. }))) =
             ran.last().map(|ran| &ran.outcome)
         {
@@ -1587,7 +1632,8 @@ impl Driver {
             report,
             head,
             changes: (told || !changes.is_empty()).then_some(&changes[..]),
-            must_change: !shell && !job.verify_marker && !job.files_none,
+            // What mended it may have done all there was to do.
+            must_change: !shell && !job.verify_marker && !job.files_none && !life.mended,
             missing: &missing,
             still_there: &still_there,
             outside: &names(&taken.outside),
@@ -1798,6 +1844,7 @@ impl Driver {
             attempt: self.current.map_or(0, |node| self.parts.lives[node].attempt),
             max_attempts: settings.max_attempts,
             attempts_made: self.summary.attempts,
+            fixed: &self.fixed(),
             run: state::Run {
                 id: self.parts.run.clone(),
                 pid: std::process::id(),
@@ -1825,6 +1872,9 @@ impl Driver {
     }
 
     fn close(mut self) -> u8 {
+        for node in self.lost() {
+            self.signal(node).ok();
+        }
         for node in 0..self.parts.lives.len() {
             if let Err(fatal) = self.salvage_own(node, true) {
                 self.notice("warning", "salvage", &fatal.message);
@@ -1845,6 +1895,9 @@ impl Driver {
         summary.failed = labels(&[Phase::Failed]);
         summary.failed.extend(self.parts.board.labels(&failed_parents));
         summary.blocked = labels(&[Phase::Blocked]);
+        let lost = self.parts.board.labels(&self.lost());
+        summary.blocked.retain(|label| !lost.contains(label));
+        summary.failed.extend(lost);
         summary.skipped = labels(&[Phase::Skipped]);
         summary.cancelled = labels(&[Phase::Cancelled]);
         let open = [Phase::Waiting, Phase::Ready, Phase::Backoff, Phase::Running, Phase::Ended, Phase::Verifying];
@@ -1853,6 +1906,9 @@ impl Driver {
         let used = self.spending.run;
         (summary.cost, summary.tokens) = (used.money.map(Money::usd), used.tokens);
         summary.cost_estimated = used.estimated.map(Money::usd);
+        let is_work = |node: &Node| self.parts.board.is_open_task(*node);
+        let deferred: Vec<Node> = (0..phases.len()).filter(|node| phases[*node] == Phase::Deferred).collect();
+        summary.pending.extend(self.parts.board.labels(&deferred.into_iter().filter(is_work).collect::<Vec<_>>()));
         summary.wall_seconds = self.wall_seconds();
         summary.speedup = if summary.wall_seconds > 0.0 { summary.work_seconds / summary.wall_seconds } else { 0.0 };
         let bound = plan::bound(&self.parts.board.plan, |index| {

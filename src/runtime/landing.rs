@@ -315,7 +315,7 @@ impl Driver {
                 Some(found) => self.adopt(found)?,
             }
         }
-        Err(Fatal { message: format!("{}: it is written to all the time", self.parts.shown), halt: Halt::Fatal })
+        Err(Fatal::written_all_the_time(&self.parts.shown))
     }
 
     /// Merges the progress of these tasks on disk.
@@ -367,30 +367,47 @@ impl Driver {
         Whereabouts { done: done + more, total, next, time: Timestamp::now() }
     }
 
-    /// A task failed for good: what it left is saved and taken out of the tree where it can be told apart.
+    /// What a task left is saved and taken out of the tree where it can be told apart; gives the name it is kept by.
+    /// `in_place`: it stays in the shared tree.
+    pub(super) fn set_aside(&mut self, node: Node, in_place: bool) -> Result<Option<String>, Fatal> {
+        let task = self.task(node);
+        let attempt = self.parts.lives[node].attempt;
+        let salvage = self.salvage_own(node, false)?;
+        if self.parts.engine.own_tree(node) || salvage.is_some() {
+            return Ok(salvage);
+        }
+        let Some(tree) = &mut self.parts.tree else { return Ok(None) };
+        let spec = self.parts.paths.name();
+        let changes = self.parts.lives[node].taken.take().unwrap_or_default().changes;
+        let saved = match &mut tree.committer {
+            Some(_) if in_place => {
+                tree.ledger.forget(&task.key, &changes);
+                None
+            }
+            Some(committer) => committer.salvage(&spec, &task.task, attempt, &changes)?,
+            // Nothing is committed, so what was made before is in the tree only: it stays as it is.
+            None => None,
+        };
+        let Some(saved) = saved else { return Ok(None) };
+        tree.ledger.forget(&task.key, &saved.left);
+        let removed: Vec<RepoPath> = saved.removed.iter().map(|change| change.path.clone()).collect();
+        tree.own_change(&removed)?;
+        Ok(Some(saved.name))
+    }
+
+    /// A task failed for good.
     pub(super) fn failed(&mut self, node: Node, attempt: u32, failure: Failure) -> Result<(), Fatal> {
         let task = self.task(node);
-        let mut salvage = self.salvage_own(node, false)?;
-        if let (Some(tree), None, false) = (&mut self.parts.tree, &salvage, self.parts.engine.own_tree(node)) {
-            let spec = self.parts.paths.name();
-            let changes = self.parts.lives[node].taken.take().unwrap_or_default().changes;
-            let saved = match &mut tree.committer {
-                // Nothing is undone, and what is told apart against another HEAD would be taken out wrongly.
-                Some(_) if failure.code == Code::MovedHead => {
-                    tree.ledger.forget(&task.key, &changes);
-                    None
-                }
-                Some(committer) => committer.salvage(&spec, &task.task, attempt, &changes)?,
-                // Nothing is committed, so what was made before is in the tree only: it stays as it is.
-                None => None,
-            };
-            if let Some(saved) = saved {
-                tree.ledger.forget(&task.key, &saved.left);
-                let removed: Vec<RepoPath> = saved.removed.iter().map(|change| change.path.clone()).collect();
-                tree.own_change(&removed)?;
-                salvage = Some(saved.name);
-            }
-        }
+        // Nothing is undone, and what is told apart against another HEAD would be taken out wrongly.
+        let salvage = self.set_aside(node, failure.code == Code::MovedHead)?;
+        let life = &mut self.parts.lives[node];
+        life.salvage.clone_from(&salvage);
+        // Where its attempts were used up before the run was killed, what happened then says more.
+        let failure = match life.failure.take() {
+            Some(known) if life.attempt == 0 && self.parts.settings.recovery => *known,
+            _ => failure,
+        };
+        self.failed_for_good(node);
         let event = Event::TaskFailed {
             task,
             attempt,

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod control;
 mod driver;
 pub mod epic;
+mod growth;
 mod landing;
 mod outside;
 pub mod prepare;

@@ -13,6 +13,7 @@ use super::clock;
 use super::control::Mailbox;
 pub use super::driver::unrunnable;
 use super::driver::{Driver, Life, Own, Parts, read_progress};
+use super::growth;
 use super::outside::{self, Out, Outside};
 use super::quota;
 use super::sandbox::Sandbox;
@@ -25,7 +26,8 @@ use super::tree;
 use crate::cli::settings::{Isolation, RunSettings};
 use crate::document::{self, Diagnostic, Document, Severity};
 use crate::engine::budget::Spend;
-use crate::engine::{Code, Failure, Policy, RunState, Seed, Steer};
+use crate::engine::output::{Request, Wanted};
+use crate::engine::{Code, Failure, Need, Policy, RunState, Seed, Steer};
 use crate::git::{
     self, Blob, Change, Committer, Declared, Oid, Refusal, Refused, Repo, RepoPath, Secrets, Seen, SpecFiles, Work,
 };
@@ -132,6 +134,9 @@ pub enum RunError {
     /// What a session asks cannot be done.
     #[error("{0}")]
     Session(String),
+    /// What an earlier run had put into the list cannot be committed.
+    #[error("{0}")]
+    Growth(String),
     /// These specs cannot be run side by side.
     #[error("{0}")]
     Epic(String),
@@ -312,7 +317,11 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
 
     let own_trees = own_trees(&job.settings, lacking.is_some(), plan.mode);
     let mut board = Board::new(doc, plan, &job.settings, own_trees);
-    let laid = board.lay_out(&job.settings);
+    let mut laid = board.lay_out(&job.settings);
+    let node_of = |key: &str| board.entries.iter().position(|entry| entry.task.key == key).map(|node| (node, false));
+    for (of, first) in growth::prerequisites(&before.inserted, node_of) {
+        laid.specs[of].1.needs.push(Need { node: first, blocks: true });
+    }
     let root = repo.as_ref().map_or_else(|| paths.folder().to_owned(), |repo| repo.root().to_owned());
     let mut lives: Vec<Life> = Vec::new();
     lives.resize_with(board.entries.len(), Life::default);
@@ -523,6 +532,9 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
         notices.info("progress-recovered", format!("learnings of unfinished tasks were kept: {}", names.join(", ")));
     }
 
+    if job.settings.recovery && !job.settings.has_executor() {
+        notices.warn("no-recovery", "nothing can mend what fails: --recovery needs an executor");
+    }
     if board.doc.items.iter().any(|item| !item.checked && !board::quota(item, &job.settings).is_none()) {
         notices.info("quotas", quota::HOW);
     }
@@ -596,9 +608,15 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     driver.begin((!same_run).then_some(resumes), baseline, leftovers, steers)?;
     driver.emit_all(reports)?;
     driver.write_lease(false).map_err(|fatal| RunError::Session(fatal.message))?;
+    let owed = before
+        .followups
+        .into_values()
+        .map(|(task, reason, tasks)| (task, Request { wanted: Wanted::Followup, task: None, reason, tasks }));
+    driver.grow_on(before.inserted, owed.collect());
     // In the order of the commits: others of their batch are to land behind them.
     driver.enter_on_disk(&to_enter)?;
     driver.emit_all(learned)?;
+    driver.commit_what_was_put_in().map_err(|fatal| RunError::Growth(fatal.message))?;
     for (level, code, message) in notices.0 {
         driver.notice(level, code, &message);
     }
@@ -755,7 +773,8 @@ fn seed_of(record: &Record, resume: Resume, max_attempts: u32, life: &mut Life, 
         tries: record.tries,
         attempts: record.attempts,
         timeouts: record.timeouts,
-        failed: record.failure.is_some(),
+        // What did not count (a limit, a request for other tasks) or was mended is no failure of its own.
+        failed: record.failure.is_some() && record.attempts > 0,
         conflicts: record.conflicts,
         ..Seed::default()
     };
@@ -763,6 +782,7 @@ fn seed_of(record: &Record, resume: Resume, max_attempts: u32, life: &mut Life, 
         let code = Code::from_name(&failure.code).unwrap_or(Code::Crash);
         Box::new(Failure::new(code, failure.reason.clone()).with_evidence(failure.evidence.clone()))
     });
+    life.gone = record.gone;
     life.progress = record.progress.join("\n");
     match resume {
         Resume::Done | Resume::RunAnew => {
@@ -806,6 +826,12 @@ fn finish_commits<'a>(repo: &Repo, before: &'a Recovered, own: &SpecFiles) -> Re
         let first = first.and_then(|first| Oid::parse(first.as_bytes()));
         repo.wait_for_gits(GITS);
         repo.catch_up_tree(first.as_ref(), tip, own)?;
+    }
+    if let Some(made) = &before.list_commit
+        && let Some(commit) = Oid::parse(made.commit.as_bytes())
+        && tip.as_ref() == Some(&commit)
+    {
+        repo.catch_up(&commit, made.parent.as_ref().and_then(|parent| Oid::parse(parent.as_bytes())).as_ref())?;
     }
     for record in before.tasks.values() {
         let Some(made) = &record.made else { continue };

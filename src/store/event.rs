@@ -497,6 +497,44 @@ pub enum Event {
         /// The ref that keeps what it left, where something was saved.
         salvage: Option<String>,
     },
+    /// The executor of a task asked for other tasks, which it gets at the end of the step.
+    TaskAsked {
+        /// Which task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Which try.
+        attempt: u32,
+        /// `SPLIT_TASK`, `ADD_PREREQUISITE` or `ADD_FOLLOWUP`.
+        request: String,
+        /// Why, in its own words.
+        reason: String,
+        /// The tasks, in markdown.
+        proposed: Vec<String>,
+        /// The ref that keeps what it had made, where something was saved.
+        salvage: Option<String>,
+    },
+    /// Tasks are put into the list on behalf of a task. In the journal, and synced, before the list is edited.
+    TaskInserted {
+        /// On behalf of which.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// What was asked for (as in `task_asked`), or `FIX`.
+        kind: String,
+        /// Why.
+        reason: String,
+        /// The tasks, by their places in the list as it is then.
+        inserted: Vec<TaskRef>,
+        /// How deep they are among what was asked for.
+        depth: usize,
+    },
+    /// A commit of the list alone was made, with what was put into it; the branch may or may not have moved to it yet.
+    /// Synced before the branch moves.
+    ListCommitMade {
+        /// Its id.
+        commit: String,
+        /// The tip it was made on.
+        parent: Option<String>,
+    },
     /// A task will not be started: something it needs failed, was skipped or cancelled.
     TaskBlocked {
         /// Which task.
@@ -632,6 +670,7 @@ impl Event {
                 | Self::TaskReported { .. }
                 | Self::CallStart { .. }
                 | Self::CallEnd { .. }
+                | Self::ListCommitMade { .. }
         )
     }
 
@@ -647,7 +686,12 @@ impl Event {
             | Self::TaskGate { detail: text, .. }
             | Self::Commit { subject: text, .. }
             | Self::AccountLimited { reason: text, .. }
+            | Self::TaskInserted { reason: text, .. }
             | Self::Notice { message: text, .. } => each(text),
+            Self::TaskAsked { reason, proposed, .. } => {
+                each(reason);
+                proposed.iter_mut().for_each(each);
+            }
             Self::TaskVerify { command, tail, .. } => [command, tail].into_iter().for_each(each),
             Self::TaskRetry { reason, evidence, .. } => [reason, evidence].into_iter().for_each(each),
             Self::TaskFailed { title, reason, evidence, .. } => [title, reason, evidence].into_iter().for_each(each),
@@ -668,6 +712,7 @@ impl Event {
             | Self::TaskPassed { .. }
             | Self::Landing { .. }
             | Self::CommitMade { .. }
+            | Self::ListCommitMade { .. }
             | Self::TaskBlocked { .. }
             | Self::TaskSkipped { .. }
             | Self::TaskCancelled { .. }

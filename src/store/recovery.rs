@@ -34,8 +34,28 @@ pub struct Recovered {
     pub baseline: BTreeMap<String, TreeEntry>,
     /// What agents used since the last run that ended in order.
     pub used: Spend,
+    /// What these runs put into the list, or were about to when they were killed. Limits count anew after a run that ended in order, as attempts do.
+    pub inserted: Vec<Inserted>,
+    /// Follow-ups that were asked for, by the key of the task: who asked, why, the tasks. They were put in, or not any more,
+    /// if [`inserted`](Self::inserted) has them and the list as well.
+    pub followups: BTreeMap<String, (TaskRef, String, Vec<String>)>,
+    /// The last commit of the list alone.
+    pub list_commit: Option<Made>,
     /// Until when accounts take no more (RFC 3339), by name.
     pub closed: BTreeMap<String, String>,
+}
+
+/// Tasks that were put into the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inserted {
+    /// On behalf of which task, by its key.
+    pub of: String,
+    /// `SPLIT_TASK`, `ADD_PREREQUISITE`, `ADD_FOLLOWUP` or `FIX`.
+    pub kind: String,
+    /// Their keys.
+    pub tasks: Vec<String>,
+    /// How deep they are among what was asked for.
+    pub depth: usize,
 }
 
 /// The last run before this one.
@@ -186,6 +206,8 @@ pub struct Record {
     pub made: Option<Made>,
     /// The commit that is known to be on the branch.
     pub commit: Option<String>,
+    /// What it had made was taken out of its tree: its executor asked for other tasks, or it is to be mended.
+    pub gone: bool,
     /// What was in its isolated progress file, one text a try, not known to be merged.
     pub progress: Vec<String>,
     /// Its newest try is a session's, and its outcome is not known yet.
@@ -252,6 +274,7 @@ impl Record {
             own_commits: Vec::new(),
             made: None,
             commit: None,
+            gone: false,
             progress: Vec::new(),
             handed_out: None,
             told: false,
@@ -481,7 +504,7 @@ impl Recovered {
             }
             Event::TaskRetry { task, code, reason, evidence, counted, .. } => {
                 let record = self.record(task);
-                record.phase = Phase::Waiting;
+                (record.phase, record.gone) = (Phase::Waiting, false);
                 record.handed_out = None;
                 record.fail(code, reason, evidence, *counted);
             }
@@ -514,7 +537,31 @@ impl Recovered {
                     self.left.remove(&path);
                 }
             }
+            Event::TaskAsked { task, request, reason, proposed, .. } if request == "ADD_FOLLOWUP" => {
+                self.followups.insert(task.key.clone(), (task.clone(), reason.clone(), proposed.clone()));
+            }
+            Event::TaskAsked { task, request, salvage, .. } => {
+                let record = self.record(task);
+                (record.phase, record.gone) = (Phase::Waiting, true);
+                record.fail("reported_failure", &asked_for(request, salvage.as_deref()), "", false);
+            }
+            Event::TaskInserted { task, kind, inserted, depth, .. } => {
+                if kind == "FIX" {
+                    // It is to be tried again, from its first attempt.
+                    let record = self.record(task);
+                    (record.phase, record.attempts, record.timeouts, record.conflicts) = (Phase::Waiting, 0, 0, 0);
+                    record.gone = true;
+                    record.failed_in = None;
+                }
+                let tasks = inserted.iter().map(|task| task.key.clone()).collect();
+                let (of, kind, depth) = (task.key.clone(), kind.clone(), *depth);
+                self.inserted.push(Inserted { of, kind, tasks, depth });
+            }
+            Event::ListCommitMade { commit, parent } => {
+                self.list_commit = Some(Made { commit: commit.clone(), parent: parent.clone() });
+            }
             Event::TaskFailed { task, title, code, reason, evidence, .. } => {
+                self.followups.remove(&task.key);
                 let record = self.record(task);
                 record.title.clone_from(title);
                 record.phase = Phase::Failed;
@@ -545,6 +592,10 @@ impl Recovered {
     fn begin_anew(&mut self) {
         self.used = Spend::default();
         self.baseline.clear();
+        for it in std::mem::take(&mut self.inserted) {
+            self.followups.remove(&it.of);
+        }
+        self.list_commit = None;
         for (key, record) in std::mem::take(&mut self.tasks) {
             if matches!(record.phase, Phase::Passed | Phase::Landing) {
                 self.tasks.insert(key, record);
@@ -556,6 +607,13 @@ impl Recovered {
             self.left.extend(record.taken.into_iter().map(|entry| (entry.path.clone(), entry)));
         }
     }
+}
+
+/// Why a try ended whose executor asked for other tasks, for the next one.
+#[must_use]
+pub fn asked_for(request: &str, salvage: Option<&str>) -> String {
+    let kept = salvage.map_or_else(String::new, |name| format!("; what it had made is kept as {name}"));
+    format!("asked for {request}, which has landed since{kept}")
 }
 
 impl Record {

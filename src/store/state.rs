@@ -15,6 +15,7 @@ use super::fs::{
     self, Context, Durability, PathError, create_folders, keep_bad_copy, read_if_exists, remove_if_exists, write_atomic,
 };
 use super::paths::SpecPaths;
+use crate::document::Document;
 
 /// The version of the format. Fields are only ever added within one.
 pub const VERSION: u32 = 1;
@@ -189,8 +190,44 @@ pub struct Projection<'a> {
     pub max_attempts: u32,
     /// Tries made in this run.
     pub attempts_made: usize,
+    /// Tasks that have fixes.
+    pub fixed: &'a [Fixed],
     /// The run.
     pub run: Run,
+}
+
+/// A task that has fixes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fixed {
+    /// What it is called.
+    pub task: String,
+    /// Its fixes, done or not.
+    pub fixes: Vec<String>,
+    /// Why it failed last, where that is known.
+    pub error: Option<String>,
+}
+
+impl Fixed {
+    /// Those of a list, by their `[FIX 1.3]` marks. `error` says why an item failed last.
+    #[must_use]
+    pub fn all(doc: &Document, error: impl Fn(usize) -> Option<String>) -> Vec<Self> {
+        let mut fixes: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for index in 0..doc.items.len() {
+            if let Some(of) = doc.mends(index) {
+                fixes.entry(of).or_default().push(doc.label(index));
+            }
+        }
+        fixes.into_iter().map(|(of, fixes)| Self { task: doc.label(of), fixes, error: error(of) }).collect()
+    }
+
+    /// As smart-ralph has it.
+    fn to_wire(&self) -> Value {
+        let mut entry = serde_json::json!({ "attempts": self.fixes.len(), "fixTaskIds": self.fixes });
+        if let Some(error) = &self.error {
+            entry["lastError"] = Value::from(error.as_str());
+        }
+        entry
+    }
 }
 
 /// Computes the state. Pure.
@@ -246,6 +283,7 @@ pub fn project(input: &Projection<'_>) -> State {
             })
         }),
         task_results: task_results.map(|(index, standing)| (number(*index).to_string(), result(standing))).collect(),
+        fix_task_map: input.fixed.iter().map(|fixed| (fixed.task.clone(), fixed.to_wire())).collect(),
         run: Some(input.run.clone()),
         ..State::default()
     }
@@ -551,6 +589,7 @@ mod tests {
             attempt: 1,
             max_attempts: 5,
             attempts_made: 3,
+            fixed: &[],
             run: run(),
         })
     }

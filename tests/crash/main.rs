@@ -6,6 +6,7 @@
 
 mod damage;
 mod disk;
+mod growth;
 mod kills;
 mod person;
 mod stop;

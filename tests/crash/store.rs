@@ -118,6 +118,7 @@ fn land_all(paths: &SpecPaths, run: &str, mut landed: impl FnMut(usize)) {
             attempt: 1,
             max_attempts: 1,
             attempts_made: index,
+            fixed: &[],
             run: Run {
                 id: run.into(),
                 pid: std::process::id(),

@@ -14,6 +14,7 @@ mod coverage;
 mod epics;
 mod gates;
 mod gc;
+mod growth;
 mod heads;
 mod hooks;
 mod input;

@@ -69,7 +69,7 @@ pub fn run(args: &PromptArgs) -> Result<u8, Error> {
     list.refuse_errors(&diagnostics)?;
     let index = the_task(&list, &args.task)?;
     let paths = runs::paths(&list.path)?;
-    let (attempt, failure) = the_try(&list, &paths, index, args.attempt)?;
+    let (attempt, failure, gone) = the_try(&list, &paths, index, args.attempt)?;
     let repo = Repo::open(paths.folder()).map_err(Error::usage)?;
     let root = repo.as_ref().map_or_else(|| paths.folder().to_owned(), |repo| repo.root().to_owned());
     let item = &list.document.items[index];
@@ -98,6 +98,7 @@ pub fn run(args: &PromptArgs) -> Result<u8, Error> {
         work,
         attempt,
         failure: failure.as_ref(),
+        gone,
     });
     for (_, notice) in notices {
         warn(&notice);
@@ -160,16 +161,18 @@ fn the_try(
     paths: &SpecPaths,
     index: usize,
     attempt: Option<u32>,
-) -> Result<(u32, Option<Failure>), Error> {
+) -> Result<(u32, Option<Failure>, bool), Error> {
     let key = list.document.key(index);
     let Some(attempt) = attempt else {
         let before = recovery::read(paths).map_err(Error::failed)?.recovered;
         let cut_off = before.last.as_ref().is_some_and(|last| last.outcome.is_none());
         let checked = list.document.items[index].checked;
-        return Ok(before.tasks.get(&key).map_or((1, None), |record| brief::next_try(record, checked, cut_off)));
+        let Some(record) = before.tasks.get(&key) else { return Ok((1, None, false)) };
+        let (attempt, failure) = brief::next_try(record, checked, cut_off);
+        return Ok((attempt, failure, record.gone));
     };
     if attempt == 1 {
-        return Ok((1, None));
+        return Ok((1, None, false));
     }
     for run in runs::all(paths)? {
         for record in run?.records.into_iter().rev() {
@@ -178,7 +181,7 @@ fn the_try(
                 && failed + 1 == attempt
             {
                 let code = Code::from_name(&code).unwrap_or(Code::Crash);
-                return Ok((attempt, Some(Failure::new(code, reason).with_evidence(evidence))));
+                return Ok((attempt, Some(Failure::new(code, reason).with_evidence(evidence)), false));
             }
         }
     }

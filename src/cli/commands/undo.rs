@@ -17,7 +17,7 @@ use crate::store::fs::{self, Outcome};
 use crate::store::history::{self, HistoryError};
 use crate::store::journal;
 use crate::store::recovery::{self, Phase};
-use crate::store::state::{self, Numbering, Projection, Standing, StateFile};
+use crate::store::state::{self, Fixed, Numbering, Projection, Standing, StateFile};
 
 /// How often a list that somebody writes to is read anew.
 const TRIES: usize = 100;
@@ -353,6 +353,7 @@ fn follow_state(spec: &Spec, run: &str) -> Result<(), Error> {
         attempt: 0,
         max_attempts: old.max_task_iterations,
         attempts_made: old.global_iteration,
+        fixed: &Fixed::all(&doc, |_| None),
         run: old.run.clone().unwrap_or_else(unknown),
     });
     let (mut file, _) = StateFile::take(&spec.paths).map_err(Error::failed)?;
