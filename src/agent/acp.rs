@@ -7,22 +7,20 @@ use serde_json::Value;
 
 use super::reading::{Errors, Pieces, count, detail, short, string, text};
 use super::{Access, Call, Decoder, Prompt, Said, Start, Tokens, limit};
+use crate::runtime::acp;
 
 /// What is before the name of an agent that is to be driven by the protocol.
 pub(super) const PREFIX: &str = "acp:";
-/// The hidden first argument of the program that talks with the agent.
-pub(super) const COMMAND: &str = "__acp";
-
-/// `spec __acp ACCESS MODEL PROGRAM ARGS...`, with `-` for no model.
+/// `spec __acp ACCESS MODEL PROGRAM ARGS...`, with `-` where the model is not to be chosen by the protocol.
 pub(super) fn start(asked: &Call<'_>) -> Start {
     let access = match asked.access {
         Access::Read => "read",
         Access::Edit => "edit",
         Access::Full => "full",
     };
-    let head = [COMMAND, access, asked.model.unwrap_or("-"), asked.program];
+    let head = [acp::COMMAND, access, asked.model.unwrap_or("-"), asked.program];
     let args = head.into_iter().chain(asked.args.iter().map(String::as_str)).map(Into::into).collect();
-    Start { program: crate::runtime::quota::own_program(), args, env: Vec::new(), prompt: Prompt::Stdin }
+    Start { program: acp::program(), args, env: Vec::new(), prompt: Prompt::Stdin }
 }
 
 /// A reader for what `spec __acp` prints.
@@ -64,7 +62,7 @@ impl Decoder for Reader {
         if message["end"].is_object() {
             self.words.end(say);
             let error = message["end"]["error"].as_str();
-            if let Some(limit) = error.and_then(|error| limit::told(message["end"]["status"].as_u64(), error)) {
+            if let Some(limit) = error.and_then(|error| limit::told(None, error)) {
                 say(Said::Limited(limit));
             }
             self.ended = true;

@@ -76,7 +76,7 @@ impl Adapter for Claude {
     }
 
     fn acp(&self) -> Option<Acp> {
-        Some(Acp { program: Some("claude-agent-acp"), args: &[] })
+        Some(Acp { program: Some("claude-agent-acp"), args: &[], model: None })
     }
 }
 

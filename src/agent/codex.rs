@@ -64,7 +64,7 @@ impl Adapter for Codex {
     }
 
     fn acp(&self) -> Option<Acp> {
-        Some(Acp { program: Some("codex-acp"), args: &[] })
+        Some(Acp { program: Some("codex-acp"), args: &[], model: None })
     }
 }
 

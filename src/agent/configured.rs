@@ -163,11 +163,7 @@ impl Agent {
         let mut start = match self.way {
             Way::Known(known) => known.start(&Call { args: &args, ..call }),
             Way::Line(_) => self.line(&call),
-            Way::Acp(known) => {
-                let own = known.and_then(Adapter::acp).map_or(&[][..], |acp| acp.args);
-                let args: Vec<String> = own.iter().map(|&arg| arg.to_owned()).chain(args).collect();
-                acp::start(&Call { args: &args, ..call })
-            }
+            Way::Acp(known) => by_protocol(known, &Call { args: &args, ..call }),
         };
         start.env.extend(given.env.iter().map(|(name, value)| (name.into(), Some(value.into()))));
         start
@@ -229,6 +225,21 @@ impl Agent {
             Way::Acp(_) => false,
         }
     }
+}
+
+/// An agent behind the protocol: a known one with its own arguments, another with those of the configuration. The model
+/// is an option of it, or stands in its arguments, or is chosen by the protocol.
+fn by_protocol(known: Option<&'static dyn Adapter>, call: &Call<'_>) -> Start {
+    let Some((known, how)) = known.and_then(|known| Some((known, known.acp()?))) else {
+        let named = call.args.iter().any(|arg| arg.contains("{model}"));
+        let args = fill(call.args.iter(), &[("{model}", call.model)]);
+        return acp::start(&Call { args: &args, model: call.model.filter(|_| !named), ..*call });
+    };
+    let option = how.model.zip(call.model).map(|(option, model)| [option, model]);
+    let own = how.args.iter().copied().chain(option.into_iter().flatten()).map(str::to_owned);
+    let args: Vec<String> = own.chain(call.args.iter().cloned()).collect();
+    let start = acp::start(&Call { args: &args, model: call.model.filter(|_| how.model.is_none()), ..*call });
+    Start { env: known.start(call).env, ..start }
 }
 
 /// The arguments with values for their placeholders. One whose placeholder has no value is left out, and with it the
@@ -320,6 +331,20 @@ mod tests {
         assert!(other.contains("--model opus") && !other.contains("haiku"), "the task's model: {other}");
         let read = line(&agent.start(&Call { access: Access::Read, ..call("claude", None, None) }));
         assert!(read.contains("--permission-mode plan"), "who is only to read never gets more: {read}");
+    }
+
+    #[test]
+    fn an_agent_behind_the_protocol_is_talked_with_by_a_program_of_ours() {
+        let args = |start: &Start| start.args.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        let gemini = find("acp:gemini", &BTreeMap::new()).unwrap();
+        assert_eq!((gemini.programs(), gemini.account()), (vec!["gemini"], "gemini"));
+        assert!(gemini.says_its_end() && !gemini.resumes());
+        let start = gemini.start(&call("gemini", Some("m"), None));
+        assert_eq!(args(&start), "__acp edit - gemini --acp -m m");
+        assert!(start.env.iter().any(|(name, _)| name == "GEMINI_CLI_TRUST_WORKSPACE"), "what it needs otherwise, too");
+        let mine = one("mine", Configured { program: Some("mine".to_owned()), acp: true, ..Configured::default() });
+        assert_eq!(args(&mine.start(&call("mine", Some("m"), None))), "__acp edit m mine");
+        assert!(find("acp:aider", &BTreeMap::new()).is_none(), "it does not speak it");
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Adapter for Cursor {
     }
 
     fn acp(&self) -> Option<Acp> {
-        Some(Acp { program: None, args: &["acp"] })
+        Some(Acp { program: None, args: &["acp"], model: Some("--model") })
     }
 }
 

@@ -60,7 +60,7 @@ impl Adapter for Gemini {
     }
 
     fn acp(&self) -> Option<Acp> {
-        Some(Acp { program: None, args: &["--acp"] })
+        Some(Acp { program: None, args: &["--acp"], model: Some("-m") })
     }
 }
 

@@ -56,7 +56,7 @@ impl Adapter for Goose {
     }
 
     fn acp(&self) -> Option<Acp> {
-        Some(Acp { program: None, args: &["acp"] })
+        Some(Acp { program: None, args: &["acp"], model: None })
     }
 }
 

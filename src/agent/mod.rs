@@ -95,6 +95,8 @@ pub struct Acp {
     pub program: Option<&'static str>,
     /// Its arguments.
     pub args: &'static [&'static str],
+    /// Its option for the model, where it is not chosen by the protocol.
+    pub model: Option<&'static str>,
 }
 
 /// Every agent that is known by name, in the order in which one is looked for where none is named.

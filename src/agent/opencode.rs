@@ -68,7 +68,7 @@ impl Adapter for Opencode {
     }
 
     fn acp(&self) -> Option<Acp> {
-        Some(Acp { program: None, args: &["acp"] })
+        Some(Acp { program: None, args: &["acp"], model: None })
     }
 }
 

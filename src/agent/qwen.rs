@@ -61,6 +61,6 @@ impl Adapter for Qwen {
     }
 
     fn acp(&self) -> Option<Acp> {
-        Some(Acp { program: None, args: &["--acp"] })
+        Some(Acp { program: None, args: &["--acp"], model: Some("-m") })
     }
 }

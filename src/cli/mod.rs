@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::runtime::{quota, sandbox};
+use crate::runtime::{acp, quota, sandbox};
 pub use error::{Error, Kind, warn};
 
 /// Runs the program.
@@ -26,6 +26,7 @@ pub fn main() -> ExitCode {
     let between = match args.next().as_deref().and_then(OsStr::to_str) {
         Some(quota::COMMAND) => Some(quota::exec(args)),
         Some(sandbox::COMMAND) => Some(sandbox::exec(args)),
+        Some(acp::COMMAND) => return ExitCode::from(acp::exec(args)),
         _ => None,
     };
     if let Some((code, message)) = between {

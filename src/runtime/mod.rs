@@ -1,6 +1,7 @@
 //! The driver and its edge to the world: processes, signals, clock, steering. [`prepare`] makes a run ready, the driver
 //! carries it out.
 
+pub mod acp;
 pub mod admission;
 mod attempt;
 mod batch;

@@ -178,7 +178,7 @@ pub(super) const fn wraps(quota: &Quota) -> bool {
 }
 
 /// This very program, even where its file has been replaced since.
-pub(crate) fn own_program() -> OsString {
+pub(super) fn own_program() -> OsString {
     match std::env::current_exe() {
         Ok(path) if cfg!(not(target_os = "linux")) => path.into(),
         _ => "/proc/self/exe".into(),

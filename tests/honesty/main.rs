@@ -22,6 +22,7 @@ mod inside;
 mod options;
 mod processes;
 mod prompts;
+mod protocol;
 mod quotas;
 mod repositories;
 mod rescue;

@@ -11,8 +11,8 @@ use crate::agent::{self, Agent, Call, Prompt, SignIn, Start};
 use crate::cli::args::{AgentsArgs, Format};
 use crate::cli::settings::RunSettings;
 use crate::cli::{Error, exit, output, warn};
+use crate::runtime::acp;
 use crate::runtime::process::{self, CommandLine, SpawnSpec};
-use crate::runtime::quota;
 
 /// How long a program may take to say its version. Some are interpreters that load a lot.
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
@@ -111,7 +111,7 @@ fn entry(agent: &Agent, start: &Start) -> Entry {
 
 /// The command line as one would type it; our own program by its name.
 fn command(start: &Start) -> Vec<String> {
-    let program = if start.program == quota::own_program() { "spec".into() } else { start.program.clone() };
+    let program = if start.program == acp::program() { "spec".into() } else { start.program.clone() };
     let words = std::iter::once(&program).chain(&start.args);
     words.map(|word| word.to_string_lossy().into_owned()).collect()
 }
