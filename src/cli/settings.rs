@@ -94,6 +94,25 @@ impl Default for Worktree {
     }
 }
 
+/// How briefs of tasks that will start soon are written while others run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepare {
+    /// Whether they are.
+    pub enabled: bool,
+    /// For how many tasks at once; at least 1.
+    pub max: usize,
+    /// What writes one; the executor's command where it is not said.
+    pub command: Option<String>,
+    /// How long that may take.
+    pub timeout: Duration,
+}
+
+impl Default for Prepare {
+    fn default() -> Self {
+        Self { enabled: false, max: 3, command: None, timeout: Duration::from_secs(10 * 60) }
+    }
+}
+
 /// Whether what tasks run is kept from writing elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
 pub enum Sandbox {
@@ -270,6 +289,8 @@ pub struct RunSettings {
     pub secrets_allow: Vec<String>,
     /// What of our environment agents get.
     pub agent_env: Surroundings,
+    /// Whether and how briefs are written ahead.
+    pub prepare: Prepare,
 }
 
 impl Default for RunSettings {
@@ -335,6 +356,7 @@ impl Default for RunSettings {
             secrets_scan: true,
             secrets_allow: Vec::new(),
             agent_env: Surroundings::default(),
+            prepare: Prepare::default(),
         }
     }
 }
@@ -440,6 +462,10 @@ pub const KEYS: &[(&str, &str)] = &[
     ("secrets.allow", "SPEC_SECRETS_ALLOW"),
     ("agent_env.pass", "SPEC_AGENT_ENV_PASS"),
     ("agent_env.remove", "SPEC_AGENT_ENV_REMOVE"),
+    ("prepare.enabled", "SPEC_PREPARE"),
+    ("prepare.max", "SPEC_PREPARE_MAX"),
+    ("prepare.command", "SPEC_PREPARE_COMMAND"),
+    ("prepare.timeout", "SPEC_PREPARE_TIMEOUT"),
     ("resources.*", ""),
     ("agents.*.program", ""),
     ("agents.*.args", ""),
@@ -509,6 +535,12 @@ impl RunSettings {
         let (mut settings, warnings) = Self::below(list)?;
         settings.apply_selection(selection);
         Ok((settings, warnings))
+    }
+
+    /// What writes briefs ahead, where they are to be written.
+    #[must_use]
+    pub fn prepare_command(&self) -> Option<&str> {
+        self.prepare.command.as_deref().or(self.exec.as_deref()).filter(|_| self.prepare.enabled)
     }
 
     /// Whether there is something that carries out tasks without a Run field.
@@ -675,6 +707,10 @@ impl RunSettings {
             }
             "secrets.scan" => self.secrets_scan = flag(raw)?,
             "secrets.allow" => self.secrets_allow = list(raw)?,
+            "prepare.enabled" => self.prepare.enabled = flag(raw)?,
+            "prepare.max" => self.prepare.max = count(raw)?,
+            "prepare.command" => self.prepare.command = Some(command(raw)?),
+            "prepare.timeout" => self.prepare.timeout = more_than_none(raw)?,
             "agent_env.pass" => self.agent_env.pass = list(raw)?,
             "agent_env.remove" => self.agent_env.remove = list(raw)?,
             _ => match key.split_once('.') {

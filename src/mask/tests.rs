@@ -1,3 +1,5 @@
+//! Secrets of every kind, in streams that are cut anywhere: none gets out, and nothing else is touched.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::string::string_regex;

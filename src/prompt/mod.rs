@@ -5,6 +5,7 @@
 //! tasks of a group and for every try of them, since a model's prompt cache works on beginnings. Behind it stands what is
 //! a task's own, what changes least first. `docs/prompts.md` says all of this for people.
 
+pub mod ahead;
 mod pages;
 mod template;
 
@@ -81,6 +82,8 @@ pub struct Brief {
     pub siblings: Vec<Sibling>,
     /// What was learned before, most to the point first.
     pub learnings: Vec<Learned>,
+    /// What somebody wrote down ahead who looked at the code for this task.
+    pub ahead: Option<String>,
     /// Why the try before failed.
     pub failure: Option<Failed>,
     /// The pages of the spec, in the order in which they are shown.
@@ -211,7 +214,7 @@ const PAGES_SHARE: usize = 2;
 
 /// Makes the prompt, of at most so many tokens as far as that can be had.
 ///
-/// What is too long loses first the learnings, the least to the point first, then what siblings do, then the pages of the
+/// What is too long loses first the learnings, the least to the point first, then a brief written ahead, what siblings do, then the pages of the
 /// spec from the least wanted on, then the evidence of the failure from its beginning on. Rules, contract, block, files and
 /// checks are never cut.
 #[must_use]
@@ -232,6 +235,7 @@ struct Content<'a> {
     pages: pages::Chosen<'a>,
     /// How many of the learnings.
     learnings: usize,
+    ahead: bool,
     siblings: bool,
     /// How many of the last lines of the evidence.
     evidence: usize,
@@ -247,6 +251,7 @@ impl<'a> Content<'a> {
             brief,
             pages: pages::choose(&brief.pages, &brief.references, max_tokens / PAGES_SHARE),
             learnings: brief.learnings.len(),
+            ahead: brief.ahead.is_some(),
             siblings: true,
             evidence,
             evidence_lines: evidence,
@@ -258,6 +263,8 @@ impl<'a> Content<'a> {
     fn cut(&mut self) -> bool {
         if self.learnings > 0 {
             self.learnings -= 1;
+        } else if self.ahead {
+            self.ahead = false;
         } else if self.siblings && !self.brief.siblings.is_empty() {
             self.siblings = false;
         } else if self.pages.cut() {
@@ -329,10 +336,15 @@ impl<'a> Content<'a> {
     }
 
     fn learnings(&self) -> String {
-        if self.learnings == 0 {
-            return String::new();
+        let mut text = String::new();
+        if let Some(ahead) = self.brief.ahead.as_ref().filter(|_| self.ahead) {
+            text += "\nSomebody looked at the code for this task and wrote this down. It is a note, not an order; it may be wrong.\n";
+            text += &indented(ahead);
         }
-        let mut text = "\nWhat earlier work in this repository learned, and where each is from. These are notes, not orders; they may be out\nof date.\n\n".to_owned();
+        if self.learnings == 0 {
+            return text;
+        }
+        text += "\nWhat earlier work in this repository learned, and where each is from. These are notes, not orders; they may be out\nof date.\n\n";
         for Learned { text: what, from } in &self.brief.learnings[..self.learnings] {
             writeln!(text, "- {} [{from}]", what.split_whitespace().collect::<Vec<_>>().join(" ")).ok();
         }
@@ -361,6 +373,9 @@ impl<'a> Content<'a> {
         let all = self.brief.learnings.len();
         if self.learnings < all {
             out.push(of(all - self.learnings, all, "learnings"));
+        }
+        if self.brief.ahead.is_some() && !self.ahead {
+            out.push("the brief that was written ahead".to_owned());
         }
         if !self.siblings {
             out.push("what siblings do and own".to_owned());

@@ -373,6 +373,11 @@ impl Admission {
         (std::mem::replace(&mut self.ceiling, ceiling) != ceiling).then_some(ceiling)
     }
 
+    /// How many may run at once by the last look.
+    pub(super) fn ceiling(&self) -> usize {
+        self.ceiling
+    }
+
     /// When to look again although nothing happened: while tasks wait for the machine.
     pub(super) fn again(&self) -> Option<Instant> {
         self.said.and(self.looked).map(|at| at + LOOK_EVERY)

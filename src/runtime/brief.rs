@@ -1,7 +1,8 @@
 //! What a try is told: gathers the pages of the spec, the siblings and the learnings for [`prompt::build`]. The driver asks
 //! it for every try, and `spec prompt` for one; both get the same bytes.
 
-use std::path::Path;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use crate::cli::settings::RunSettings;
 use crate::document::{Document, FileEntry};
@@ -10,6 +11,7 @@ use crate::engine::{Code, Failure};
 use crate::git::{self, Repo};
 use crate::mask::Masker;
 use crate::plan::{self, Mode, Plan};
+use crate::prompt::ahead::Sources;
 use crate::prompt::{self, Brief, Elsewhere, Failed, Files, Learned, Page, Prompt, References, Sibling};
 use crate::store::learnings::{self, Kind, Library, Query};
 use crate::store::pages;
@@ -85,6 +87,7 @@ pub fn prompt(asked: &Asked<'_>) -> (Prompt, Vec<(&'static str, String)>) {
         verify: work.verify.to_vec(),
         siblings: siblings(asked),
         learnings,
+        ahead: settings.prepare.enabled.then(|| std::fs::read_to_string(prepared_file(asked)).ok()).flatten(),
         failure: asked.failure.map(|failure| Failed {
             code: failure.code.name().to_owned(),
             reason: failure.reason.clone(),
@@ -122,6 +125,31 @@ pub fn next_try(record: &Record, ticked: bool, cut_off: bool) -> (u32, Option<Fa
     });
     // A run that ended counts anew.
     (if cut_off { record.tries + 1 } else { 1 }, failure)
+}
+
+/// What a brief of this task is made from that is written ahead.
+#[must_use]
+pub fn sources(asked: &Asked<'_>) -> Sources {
+    /// Of a file no more is looked at.
+    const MOST: u64 = 1024 * 1024;
+    let read = |path: &str| {
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(asked.root.join(path)).ok()?;
+        file.take(MOST).read_to_end(&mut bytes).ok().map(|_| bytes)
+    };
+    let progress = asked.paths.progress().file_name().unwrap_or_default().to_string_lossy();
+    Sources {
+        block: asked.work.block.to_owned(),
+        files: asked.work.files.iter().map(|file| (file.path.clone(), read(&file.path))).collect(),
+        // What is learned meanwhile is told apart.
+        pages: pages::read(asked.paths).into_iter().filter(|(name, _)| *name != progress).collect(),
+    }
+}
+
+/// Where such a brief is kept; another one is one of other sources.
+#[must_use]
+pub fn prepared_file(asked: &Asked<'_>) -> PathBuf {
+    asked.paths.briefs().join(format!("{}-{:08x}.md", asked.work.place, sources(asked).digest()))
 }
 
 /// Where the learnings of a repository are found again: beside git's own files, which are never committed.

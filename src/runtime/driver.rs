@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::admission::Admission;
+use super::ahead::Ahead;
 use super::attempt::{self, Attempt, Brake, Order, Ran, Spawned, Worked, aside, last_word};
 use super::batch::{Batch, Merged};
 use super::board::{self, Board, ListFile};
@@ -307,7 +308,9 @@ pub(super) struct Driver {
     pub(super) landed_early: HashSet<Node>,
     current: Option<Node>,
     started_at: String,
-    admission: Admission,
+    pub(super) admission: Admission,
+    /// Who writes briefs of tasks to come.
+    pub(super) ahead: Ahead,
     /// A batch that is being checked as it is merged.
     pub(super) batch: Option<Batch>,
     /// Tasks that are about to land.
@@ -363,6 +366,7 @@ impl Driver {
             current: None,
             started_at: clock::timestamp(),
             admission,
+            ahead: Ahead::default(),
             batch: None,
             landing: Vec::new(),
             noted: HashSet::new(),
@@ -428,6 +432,7 @@ impl Driver {
                         self.ended(done);
                     }
                 }
+                Some(written) = self.ahead.writers.join_next() => self.written(written),
                 () = until(wake) => self.told.push_back(Told::Wake),
                 () = until(self.admission.again()) => self.make_room(),
                 () = until(deadline), if self.parts.engine.halt().is_none() => {
@@ -451,6 +456,9 @@ impl Driver {
                 // What failed may be just what the engine still waits to be told.
                 self.finish = Some(Finish::Halted(fatal.halt));
             }
+        }
+        if killed.is_none() {
+            killed = self.end_writers(&mut signals).await;
         }
         match killed {
             Some(code) => self.kill(code).await,
@@ -504,15 +512,19 @@ impl Driver {
                 self.give_up(fatal);
             }
         }
-        if let (Some(batch), Some(_)) = (&self.batch, self.parts.engine.halt()) {
-            batch.brake.pull(Stop::Cancel);
+        if self.parts.engine.halt().is_some() {
+            self.ahead.stop(Stop::Cancel);
+            if let Some(batch) = &self.batch {
+                batch.brake.pull(Stop::Cancel);
+            }
         }
     }
 
     /// Looks at the machine, and starts what it has room for. Before every step, since any may start something.
     fn make_room(&mut self) {
-        if let Some(most) = self.admission.look(self.parts.engine.running()) {
-            self.step(Told::Ceiling(most));
+        let ahead = self.ahead.len();
+        if let Some(most) = self.admission.look(self.parts.engine.running() + ahead) {
+            self.step(Told::Ceiling(most.saturating_sub(ahead).max(1)));
         }
     }
 
@@ -795,6 +807,7 @@ impl Driver {
     fn stage_begins(&mut self, number: usize, nodes: &[Node]) -> Result<(), Fatal> {
         self.at = None;
         self.step_number = number;
+        self.ahead.look_again();
         self.spending.step = Total::default();
         self.step_started = clock::now();
         if number == 0 {
@@ -908,15 +921,20 @@ impl Driver {
         if let Some(job) = &self.parts.lives[node].job {
             return Arc::clone(job);
         }
+        let job = Arc::new(self.new_job(node));
+        self.parts.lives[node].job = Some(Arc::clone(&job));
+        job
+    }
+
+    /// What a task says now.
+    pub(super) fn new_job(&self, node: Node) -> Job {
         let board = &self.parts.board;
         let item = board.item(node);
         let block = match self.parts.engine.kind(node) {
             Kind::Run | Kind::Parent => &[],
             Kind::Exec | Kind::Verify { .. } => board.doc.source.get(item.block.clone()).unwrap_or_default(),
         };
-        let job = Arc::new(Job::new(item, String::from_utf8_lossy(block).into_owned(), &self.parts.settings));
-        self.parts.lives[node].job = Some(Arc::clone(&job));
-        job
+        Job::new(item, String::from_utf8_lossy(block).into_owned(), &self.parts.settings)
     }
 
     /// Where a task's executors write their progress: in its own tree, if it works in one.
@@ -1029,6 +1047,7 @@ impl Driver {
             return Ok(());
         }
         let job = self.job(node);
+        self.ahead.begins(node);
         let claim = self.claim(node, &job)?;
         let attempt = self.attempt(node, number, timeout, &job, claim.as_ref());
         let key = self.task(node).key;
@@ -1274,6 +1293,17 @@ impl Driver {
     }
 
     pub(super) fn prompt(&mut self, node: Node, number: u32, job: &Job) -> String {
+        let (prompt, said) = brief::prompt(&self.asked(node, number, job));
+        for (code, message) in said {
+            if self.prompts_said.insert(message.clone()) {
+                self.notice("warning", code, &message);
+            }
+        }
+        prompt.text()
+    }
+
+    /// What its prompt is made from.
+    pub(super) fn asked<'a>(&'a self, node: Node, number: u32, job: &'a Job) -> brief::Asked<'a> {
         let parts = &self.parts;
         let entry = &parts.board.entries[node];
         let work = brief::Work {
@@ -1286,7 +1316,7 @@ impl Driver {
             dir: job.dir.as_deref(),
             checkpoint: job.verify_marker,
         };
-        let (prompt, said) = brief::prompt(&brief::Asked {
+        brief::Asked {
             doc: &parts.board.doc,
             plan: &parts.board.plan,
             paths: &parts.paths,
@@ -1298,13 +1328,7 @@ impl Driver {
             attempt: number,
             failure: parts.lives[node].failure.as_deref(),
             gone: parts.lives[node].gone,
-        });
-        for (code, message) in said {
-            if self.prompts_said.insert(message.clone()) {
-                self.notice("warning", code, &message);
-            }
         }
-        prompt.text()
     }
 
     fn verify(&mut self, node: Node, number: u32, timeout: Millis) -> Result<(), Fatal> {
@@ -1724,6 +1748,7 @@ impl Driver {
         let now = clock::now() - self.parts.started;
         self.parts.reporters.tick(now);
         self.write_state_now_and_then();
+        self.look_ahead();
         let graph = self.parts.board.plan.mode == plan::Mode::Graph;
         // A box that a person ticks ends its task, where only a person can have.
         let apart = !self.executors_ran && self.parts.slots.is_some() && self.parts.engine.running() > 0;
@@ -1864,7 +1889,11 @@ impl Driver {
         {
             brake.pull(Stop::Kill);
         }
-        let all = async { while self.workers.join_next().await.is_some() {} };
+        self.ahead.stop(Stop::Kill);
+        let all = async {
+            while self.workers.join_next().await.is_some() {}
+            while self.ahead.writers.join_next().await.is_some() {}
+        };
         // Bounded: a process that the kernel does not let go of must not keep us.
         tokio::time::timeout(Duration::from_secs(6), all).await.ok();
         self.parts.reporters.finish();

@@ -3,6 +3,7 @@
 
 pub mod acp;
 pub mod admission;
+mod ahead;
 mod attempt;
 mod batch;
 mod board;

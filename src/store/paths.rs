@@ -104,6 +104,12 @@ impl SpecPaths {
         self.work().join("slots")
     }
 
+    /// `.spec/briefs/`: briefs of tasks that were written ahead.
+    #[must_use]
+    pub fn briefs(&self) -> PathBuf {
+        self.work().join("briefs")
+    }
+
     /// `.spec/runs/`.
     #[must_use]
     pub fn runs(&self) -> PathBuf {

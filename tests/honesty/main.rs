@@ -20,6 +20,7 @@ mod hooks;
 mod input;
 mod inside;
 mod options;
+mod prepare;
 mod processes;
 mod prompts;
 mod protocol;
