@@ -23,18 +23,25 @@ pub struct Mend {
 /// looked at in the list that comes out, and a mend that does is left out.
 #[must_use]
 pub fn mends(document: &Document, diagnostics: &[Diagnostic], path_hint: &str) -> Vec<Mend> {
-    let mut mends: Vec<Mend> = diagnostics.iter().flat_map(|found| document.mends_of(found)).collect();
+    let all: Vec<Mend> = diagnostics.iter().flat_map(|found| document.mends_of(found)).collect();
     let holds = |mends: &[Mend]| {
         let (after, _) = parse(mended(document, mends), path_hint);
         says_the_same(document, &after)
     };
-    if !mends.is_empty() && !holds(&mends) {
-        mends.retain(|mend| holds(std::slice::from_ref(mend)));
-        if !holds(&mends) {
-            mends.clear();
-        }
+    let kept = kept(&all, &holds);
+    if kept.len() == all.len() || holds(&kept) { kept } else { Vec::new() }
+}
+
+/// Those that hold together with their neighbours, found by halves: of many there are few that do not.
+fn kept(mends: &[Mend], holds: &impl Fn(&[Mend]) -> bool) -> Vec<Mend> {
+    if mends.is_empty() || holds(mends) {
+        return mends.to_vec();
     }
-    mends
+    if mends.len() == 1 {
+        return Vec::new();
+    }
+    let (first, second) = mends.split_at(mends.len() / 2);
+    [kept(first, holds), kept(second, holds)].concat()
 }
 
 /// The source with its mends.

@@ -930,6 +930,16 @@ mod safe_mends {
         assert!(codes.contains(&"checkbox-without-space"));
     }
 
+    #[test]
+    fn of_many_mends_those_that_do_not_hold_are_left_out() {
+        let task = |number: usize| {
+            let mark = if number % 40 == 7 { "**[P]** [VERIFY] a" } else { "1.1 [P] [VERIFY] a" };
+            format!("- [ ] {mark}\n").replace("1.1", &format!("1.{number}"))
+        };
+        let (after, codes) = mend(&(0..400).map(task).collect::<String>());
+        assert_eq!((codes.len(), after.matches("[P]").count()), (390, 10));
+    }
+
     /// Lines in which there is much to mend.
     fn doubtful() -> impl Strategy<Value = String> {
         let select = |of: &[&'static str]| prop::sample::select(of.to_vec());

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use owo_colors::OwoColorize as _;
 use similar::TextDiff;
 
 use crate::cli::{Error, Kind, target};
@@ -82,12 +83,21 @@ pub(super) fn rewrite_list(list: &Path, read: &[u8], new: &[u8]) -> Result<(), E
     }
 }
 
-/// What would change in a list, as a unified diff that `git apply` and `patch -p1` take.
+/// What would change in a list, as a unified diff that `git apply` and `patch -p1` take; coloured for a terminal.
 pub(super) fn diff(list: &Path, old: &[u8], new: &[u8]) -> String {
     let (old, new) = (String::from_utf8_lossy(old), String::from_utf8_lossy(new));
     let path = list.strip_prefix("./").unwrap_or(list).display();
     let diff = TextDiff::from_lines(old.as_ref(), new.as_ref());
-    diff.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string()
+    let text = diff.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string();
+    let coloured = |line: &str| match line.bytes().next() {
+        Some(b'+') => line.green().to_string(),
+        Some(b'-') => line.red().to_string(),
+        Some(b'@') => line.cyan().to_string(),
+        _ => line.to_owned(),
+    };
+    text.split_inclusive('\n')
+        .map(|line| line.strip_suffix('\n').map_or_else(|| coloured(line), |line| coloured(line) + "\n"))
+        .collect()
 }
 
 /// What is said where somebody else holds a spec or a tree.
