@@ -23,18 +23,23 @@ pub struct Mend {
 /// looked at in the list that comes out, and a mend that does is left out.
 #[must_use]
 pub fn mends(document: &Document, diagnostics: &[Diagnostic], path_hint: &str) -> Vec<Mend> {
-    let all: Vec<Mend> = diagnostics.iter().flat_map(|found| document.mends_of(found)).collect();
-    let holds = |mends: &[Mend]| {
-        let (after, _) = parse(mended(document, mends), path_hint);
+    // What one diagnostic asks for is done as a whole or not at all.
+    let all = diagnostics.iter().map(|found| document.mends_of(found));
+    let all: Vec<Vec<Mend>> = all.filter(|mends| !mends.is_empty()).collect();
+    let holds = |mends: &[Vec<Mend>]| {
+        let (after, _) = parse(mended(document, &mends.concat()), path_hint);
         says_the_same(document, &after)
     };
+    if all.is_empty() || holds(&all) {
+        return all.concat();
+    }
     let kept = kept(&all, &holds);
-    if kept.len() == all.len() || holds(&kept) { kept } else { Vec::new() }
+    if holds(&kept) { kept.concat() } else { Vec::new() }
 }
 
 /// Those that hold together with their neighbours, found by halves: of many there are few that do not.
-fn kept(mends: &[Mend], holds: &impl Fn(&[Mend]) -> bool) -> Vec<Mend> {
-    if mends.is_empty() || holds(mends) {
+fn kept(mends: &[Vec<Mend>], holds: &impl Fn(&[Vec<Mend>]) -> bool) -> Vec<Vec<Mend>> {
+    if holds(mends) {
         return mends.to_vec();
     }
     if mends.len() == 1 {

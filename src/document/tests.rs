@@ -928,6 +928,12 @@ mod safe_mends {
             assert_eq!((&old.id, &old.title, old.role), (&new.id, &new.title, new.role), "{codes:?}");
         }
         assert!(codes.contains(&"checkbox-without-space"));
+        // Each mark could go, and not both.
+        let (after, codes) = mend("- [ ] [P] **[P]** title [VERIFY]\n- [x]1.1 b\n");
+        assert_eq!(
+            (after.as_str(), codes),
+            ("- [ ] [P] **[P]** title [VERIFY]\n- [x] 1.1 b\n", vec!["checkbox-without-space"])
+        );
     }
 
     #[test]
