@@ -106,6 +106,8 @@ pub enum Command {
     /// Remove working trees and refs that runs left and nobody needs
     #[command(after_long_help = GC_EXAMPLES)]
     Gc(GcArgs),
+    /// Serve the Model Context Protocol on standard input and output, for the agent that starts it
+    Mcp,
     /// Put what agents need to carry out lists from inside where they look for it
     #[command(after_long_help = PLUGIN_EXAMPLES)]
     Plugin(PluginArgs),

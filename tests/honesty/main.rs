@@ -19,6 +19,7 @@ mod heads;
 mod hooks;
 mod input;
 mod inside;
+mod mcp;
 mod options;
 mod prepare;
 mod processes;

@@ -11,6 +11,7 @@ pub mod hook;
 pub mod init;
 pub mod learnings;
 pub mod log;
+pub mod mcp;
 pub mod plan;
 pub mod plugin;
 pub mod prompt;
@@ -54,6 +55,7 @@ pub fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Rescue(args) => rescue::run(args),
         Command::Undo(args) => undo::run(args),
         Command::Gc(args) => gc::run(args),
+        Command::Mcp => mcp::run(),
         Command::Plugin(args) => plugin::run(args),
         Command::Agents(args) => agents::run(args),
         Command::Completions(args) => completions::run(args),
