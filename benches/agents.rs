@@ -43,7 +43,7 @@ fn main() -> Result<()> {
 /// children together.
 fn measure(program: &str, args: &[&str]) -> Result<()> {
     let before = clock::now();
-    let output = Command::new(program).args(args).stdout(Stdio::null()).output()?;
+    let output = Command::new(program).args(args).stdin(Stdio::inherit()).stdout(Stdio::null()).output()?;
     let seconds = (clock::now() - before).as_secs_f64();
     if !output.status.success() {
         return Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into());
@@ -97,7 +97,7 @@ fn once(who: Who) -> Result<Figures> {
     let script = "cat > /dev/null; echo noted > note.md";
     let args: Vec<&str> = match who {
         Who::Alone(program) => vec!["sh", "-c", program.command_line()],
-        Who::Under(program) => vec![spec, "run", "tasks.md", "-q", "--exec", program.command_line()],
+        Who::Under(program) => vec![spec, "run", "tasks.md", "-q", "--agent", program.name()],
         Who::Script => vec![spec, "run", "tasks.md", "-q", "--exec", script],
     };
     let own = std::env::current_exe()?;
@@ -114,7 +114,8 @@ fn once(who: Who) -> Result<Figures> {
     let text = String::from_utf8(output.stdout)?;
     let mut figures = text.split_whitespace().map(str::parse::<f64>);
     let mut next = || figures.next().ok_or("no figures");
-    let request = model.log().first().map_or(0.0, |asked| asked.bytes as f64);
+    // Not that for a title, which is without tools.
+    let request = model.log().iter().find(|asked| !asked.tools.is_empty()).map_or(0.0, |asked| asked.bytes as f64);
     Ok([next()??, next()??, next()??, request])
 }
 
