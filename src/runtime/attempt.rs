@@ -189,14 +189,14 @@ pub(super) fn last_word(end: &End, session: &Session, agent: &Agent) -> Option<W
 }
 
 impl Ran {
-    /// How it ended, for the gates. `limits` are the time and the idle limit of the try.
-    pub(super) fn end(&self, limits: (Duration, Duration)) -> End {
+    /// How it ended, for the gates; `limit` is the time of the try.
+    pub(super) fn end(&self, limit: Duration) -> End {
         match &self.outcome {
             Err(error) => End::NotStarted(error.to_string()),
             Ok(outcome) => match (outcome.ended, outcome.exit, outcome.signal) {
-                (Ended::Timeout, ..) => End::TimedOut(limits.0.as_secs()),
+                (Ended::Timeout, ..) => End::TimedOut(limit.as_secs()),
                 (Ended::Quota(over), ..) => End::OverQuota(over.code(), over.reason()),
-                (Ended::Idle, ..) => End::Stalled(limits.1.as_secs()),
+                (Ended::Idle(limit), ..) => End::Stalled(limit.as_secs()),
                 // It ended well before the request to end reached it, or had said its last word.
                 (Ended::Stopped(_), Some(0), _) | (Ended::Stopped(Stop::Finished), ..) => End::Exited(0),
                 (Ended::Stopped(_), ..) => End::Cancelled,

@@ -1403,10 +1403,6 @@ impl Driver {
         seconds
     }
 
-    fn limits(&self, node: Node) -> (Duration, Duration) {
-        (self.parts.lives[node].limit, self.parts.settings.idle_timeout)
-    }
-
     pub(super) fn executor_ended(
         &mut self,
         node: Node,
@@ -1637,7 +1633,7 @@ impl Driver {
             _ => None,
         };
         let secrets: Vec<String> = taken.refused.iter().filter_map(secret).collect();
-        let end = match (last.end(self.limits(node)), &life.over_budget) {
+        let end = match (last.end(life.limit), &life.over_budget) {
             (End::Cancelled, Some(over)) => End::OverQuota(Code::QuotaCost, over.clone()),
             (end, _) => end,
         };
@@ -1677,7 +1673,7 @@ impl Driver {
         let seconds = self.clock_off(node);
         let task = self.task(node);
         let attempt = self.parts.lives[node].attempt;
-        let limits = self.limits(node);
+        let limit = self.parts.lives[node].limit;
         let mut events = Vec::new();
         let mut result = Ok(());
         for one in ran {
@@ -1691,7 +1687,7 @@ impl Driver {
                 tail: one.tail(),
             });
             let command = one.script.lines().next().unwrap_or_default();
-            let failure = match one.end(limits) {
+            let failure = match one.end(limit) {
                 End::Exited(0) => continue,
                 End::Exited(code) => Failure::new(Code::VerifyFailed, format!("`{command}`: exit {code}")),
                 End::Signalled(signal) => Failure::new(Code::VerifyFailed, format!("`{command}`: signal {signal}")),

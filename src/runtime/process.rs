@@ -262,8 +262,8 @@ pub enum Ended {
     Exited,
     /// It took longer than it may.
     Timeout,
-    /// Neither output nor activity for too long.
-    Idle,
+    /// Neither output nor activity for so long.
+    Idle(Duration),
     /// It used up its quota.
     Quota(Over),
     /// We were asked to end it.
@@ -788,7 +788,7 @@ impl Limits {
             self.cpu = cpu;
         }
         if now - self.last_sign >= limit {
-            self.end(Ended::Idle, tree);
+            self.end(Ended::Idle(limit), tree);
         } else {
             self.look_at = (now + quarter).min(self.last_sign + limit).max(self.last_sign + quarter);
         }

@@ -334,7 +334,7 @@ async fn neither_output_nor_activity_is_stalled() {
     let mut spec = program(&dir, "sleep", &["1000"]);
     spec.idle_timeout = Some(Duration::from_millis(300));
     let outcome = run(spec).await;
-    assert_eq!((outcome.ended, outcome.signal), (Ended::Idle, Some(15)));
+    assert_eq!((outcome.ended, outcome.signal), (Ended::Idle(Duration::from_millis(300)), Some(15)));
 }
 
 /// What real agents were seen to use while they waited for their model (ticks of 10 ms in a minute), and a compiler.
