@@ -73,7 +73,9 @@ fn shown(path: &Path) -> PathBuf {
 /// The root of the repository around a folder; without one the current folder if that is above it, else itself.
 #[must_use]
 pub fn root(folder: &Path) -> PathBuf {
-    if let Some(root) = folder.ancestors().find(|above| above.join(".git").exists()) {
+    // A sandbox may leave an empty `.git` in a folder that everybody writes to: that is no repository.
+    let is_root = |folder: &&Path| folder.join(".git").is_file() || folder.join(".git/HEAD").exists();
+    if let Some(root) = folder.ancestors().find(is_root) {
         return root.to_path_buf();
     }
     match std::env::current_dir() {
