@@ -344,7 +344,7 @@ mod tests {
     fn why_it_failed_is_in_its_own_words() {
         let reason = |text: &str, checks: bool, signal: bool| {
             let report = report(text);
-            let failure = judge(&Seen { checks, signal, ..seen(&report) }).1.err();
+            let failure = judge(&Seen { signal, checks, ..seen(&report) }).1.err();
             failure.map(|failure| format!("{}: {}", failure.code, failure.reason))
         };
         let result = |json: &str| format!("```json\n{json}\n```\n");

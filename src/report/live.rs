@@ -77,7 +77,8 @@ fn bar(tally: &Tally, active: &[&Active], columns: usize, paint: Paint) -> Strin
         figures.push((format!("waits for {what}"), Kind::Warn));
     }
     for (account, (until, _)) in tally.limited.iter().filter(|(_, (until, _))| *until > tally.now) {
-        figures.push((format!("{account} again in {}", clock((*until - tally.now).as_secs_f64())), Kind::Warn));
+        figures
+            .push((format!("{account} again in {}", clock(until.saturating_sub(tally.now).as_secs_f64())), Kind::Warn));
     }
     let running = active.iter().filter(|task| task.phase != "waiting").count();
     if running > 0 {

@@ -627,6 +627,9 @@ fn the_summary_does_not_say_verified_for_what_was_not() {
     assert!(err.ends_with("All done: 1 of 1 task done, 1 not verified in 0ms (exit 0)\n"), "{err}");
 }
 
+/// Task, tokens, money in millionths and what is known of it.
+type Tried = (usize, u64, u64, i32);
+
 #[test]
 fn all_done_is_not_said_while_something_is_open() {
     let summary = Summary { tasks: 2, done: 1, completed: 1, pending: vec!["2".to_owned()], ..Summary::default() };
@@ -663,7 +666,7 @@ proptest::proptest! {
             };
             add(&mut tally, event);
         }
-        let of = |wanted: &dyn Fn(&(usize, u64, u64, i32)) -> bool| {
+        let of = |wanted: &dyn Fn(&Tried) -> bool| {
             let some = tries.iter().filter(|it| wanted(it));
             let priced = some.clone().filter(|it| it.3 > 1).map(|it| it.1).collect::<Vec<_>>();
             let counted = some.filter(|it| it.3 > 0).map(|it| it.2).collect::<Vec<_>>();

@@ -26,6 +26,7 @@ use crate::engine::gates::{End, Word};
 use crate::engine::output::{Report, Scanner};
 use crate::git::REPOSITORY_VARIABLES;
 use crate::mask::Masker;
+use crate::store::fs::{self, PathError};
 
 /// Where and how the commands of a try are run.
 #[derive(Clone)]
@@ -147,7 +148,9 @@ impl Reading {
             said.texts(|text| mask.mask(text));
             for text in display.iter().flat_map(|display| said.lines().into_iter().map(move |text| (display, text))) {
                 let (display, mut text) = text;
-                text.truncate(text.floor_char_boundary(DISPLAY_MAX));
+                while text.len() > DISPLAY_MAX {
+                    text.pop();
+                }
                 // Lines that nobody takes are dropped.
                 display.try_send(Line { tag: *node, stream, text }).ok();
             }
@@ -323,8 +326,10 @@ impl Attempt {
             agent::Prompt::Stdin => stdin = prompt.into_bytes(),
             agent::Prompt::Argument => start.args.push(prompt.into()),
             agent::Prompt::File => {
-                let written = prompt_file.parent().map_or(Ok(()), std::fs::create_dir_all);
-                if let Err(source) = written.and_then(|()| std::fs::write(&prompt_file, prompt)) {
+                let written = prompt_file.parent().map_or(Ok(()), fs::create_folders);
+                let written =
+                    written.and_then(|()| fs::write_atomic(&prompt_file, prompt.as_bytes(), fs::Durability::Fast));
+                if let Err(PathError { source, .. }) = written {
                     let program = prompt_file.display().to_string();
                     let outcome = Err(SpawnError::System { program, source });
                     return Worked {

@@ -78,6 +78,7 @@ const LATER: i32 = 75;
 
 /// What the driver keeps of a task beside the engine.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state in disguise")]
 pub(super) struct Life {
     pub(super) attempt: u32,
     /// The block it started with: an edit of the list does not reach a task under way.
@@ -596,7 +597,7 @@ impl Driver {
             Effect::Verify { node, attempt, timeout } => self.verify(node, attempt, timeout)?,
             Effect::Stop { node } => {
                 self.parts.lives[node].brake.pull(Stop::Cancel);
-                self.stop_outside(node)?;
+                self.stop_outside(node);
             }
             Effect::Passed { node } => {
                 self.keep_work(node)?;
@@ -1450,7 +1451,8 @@ impl Driver {
             self.parts.mask.mask(&mut text);
             let known = &mut self.parts.lives[node].progress;
             if !known.contains(&text) {
-                *known = format!("{known}\n{text}").trim_start().to_owned();
+                known.push('\n');
+                known.push_str(&text);
             }
             events.push(Event::TaskProgress { task: task.clone(), attempt, text });
         }

@@ -137,16 +137,15 @@ impl Driver {
     }
 
     /// A person or the end of the run ends a try that the session has.
-    pub(super) fn stop_outside(&mut self, node: Node) -> Result<(), Fatal> {
+    pub(super) fn stop_outside(&mut self, node: Node) {
         let halted = self.parts.engine.halt().is_some();
-        let Some(outside) = &mut self.outside else { return Ok(()) };
+        let Some(outside) = &mut self.outside else { return };
         // A call that is interrupted leaves the session what it has.
         if (!halted || outside.ask == Ask::Cancel)
             && let Some(out) = outside.out.get_mut(&node)
         {
             out.cancel = true;
         }
-        Ok(())
     }
 
     /// Ends the tries that the session says are over. Of those in the shared tree none before all are: until then nobody
@@ -264,8 +263,7 @@ impl Driver {
     pub(super) fn stays_open(&self) -> bool {
         let Some(outside) = &self.outside else { return false };
         match &self.finish {
-            None => true,
-            Some(Finish::Halted(Halt::Fatal | Halt::RunTimeout | Halt::Budget)) => true,
+            None | Some(Finish::Halted(Halt::Fatal | Halt::RunTimeout | Halt::Budget)) => true,
             Some(_) => outside.ask != Ask::Cancel && matches!(self.finish, Some(Finish::Halted(Halt::Terminate))),
         }
     }

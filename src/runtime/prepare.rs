@@ -656,10 +656,10 @@ fn run_of(job: &Job, paths: &SpecPaths, leased: Option<&Lease>) -> Result<String
 fn refuse_leased(job: &Job, paths: &SpecPaths, git: Option<&std::path::Path>) -> Result<(), RunError> {
     let session = job.turn.as_ref().map(|turn| turn.session.as_str());
     let own = paths.lease();
-    let mut held = match job.take_over {
-        true => None,
-        false => outside::held_by_other(&own, session)?.map(|lease| (lease, own.clone())),
-    };
+    let mut held = None;
+    if !job.take_over {
+        held = outside::held_by_other(&own, session)?.map(|lease| (lease, own.clone()));
+    }
     if let Some(other) = git.map(lease::points_to).transpose()?.flatten().filter(|other| *other != own)
         && held.is_none()
     {
@@ -1055,6 +1055,7 @@ fn declared(board: &Board, records: &[Option<&Record>], record: &Record) -> Vec<
 impl Driver {
     /// The first records of the journal, or of this call; `new` is there for a run that begins, with the one it goes on
     /// with.
+    #[expect(clippy::option_option, reason = "whether it begins, and with which one it goes on then")]
     fn begin(
         &mut self,
         new: Option<Option<String>>,

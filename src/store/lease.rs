@@ -75,12 +75,16 @@ pub fn load(path: &Path) -> Result<Option<Lease>, PathError> {
     Ok(read_if_exists(path)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
+fn now() -> SystemTime {
+    jiff::Timestamp::now().into()
+}
+
 /// For how long nothing was heard of a lease's session; none where that cannot be told.
 #[must_use]
 pub fn silent_for(path: &Path) -> Option<Duration> {
     let written = path.metadata().and_then(|file| file.modified()).ok()?;
     // A clock that was set back is no silence.
-    Some(SystemTime::now().duration_since(written).unwrap_or_default())
+    Some(now().duration_since(written).unwrap_or_default())
 }
 
 /// The lease at `path`, if its session was heard of lately.
@@ -92,7 +96,7 @@ pub fn alive(path: &Path) -> Result<Option<Lease>, PathError> {
 /// Its session was heard of.
 pub fn renew(path: &Path) {
     // Should this fail, the next call of the session writes it anyway.
-    File::options().write(true).open(path).and_then(|file| file.set_modified(SystemTime::now())).ok();
+    File::options().write(true).open(path).and_then(|file| file.set_modified(now())).ok();
 }
 
 impl Lease {
@@ -129,7 +133,7 @@ mod tests {
     use super::*;
 
     fn silent(path: &Path, minutes: u64) {
-        let then = SystemTime::now() - Duration::from_secs(minutes * 60);
+        let then = now() - Duration::from_secs(minutes * 60);
         File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
     }
 

@@ -36,13 +36,13 @@ impl Spec {
 
     /// Keeps runs of this spec away until what is returned is dropped.
     pub(super) fn hold(&self) -> Result<SpecLock, Error> {
-        self.refuse_session(&self.paths.lease())?;
+        Self::refuse_session(&self.paths.lease())?;
         self.repo.exclude().map_err(Error::failed)?;
         SpecLock::acquire(&self.paths.lock(), &clock::run_id(), clock::wall()).map_err(|error| busy(&error))
     }
 
     /// Whether an agent session has a run, and was heard of lately.
-    fn refuse_session(&self, lease: &Path) -> Result<(), Error> {
+    fn refuse_session(lease: &Path) -> Result<(), Error> {
         match lease::alive(lease).map_err(Error::failed)? {
             None => Ok(()),
             Some(lease) => {
@@ -57,7 +57,7 @@ impl Spec {
     pub(super) fn hold_tree(&self) -> Result<SpecLock, Error> {
         let place = self.repo.own_dir().map_err(Error::failed)?;
         if let Some(lease) = lease::points_to(&place).map_err(Error::failed)? {
-            self.refuse_session(&lease)?;
+            Self::refuse_session(&lease)?;
         }
         let lock = place.join("tree.lock");
         SpecLock::acquire(&lock, &clock::run_id(), clock::wall()).map_err(|error| busy(&error))

@@ -304,7 +304,7 @@ impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let mut info = ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_resources().build())
             .with_instructions(INSTRUCTIONS);
-        info.server_info.name = "spec".to_owned();
+        "spec".clone_into(&mut info.server_info.name);
         env!("CARGO_PKG_VERSION").clone_into(&mut info.server_info.version);
         info
     }

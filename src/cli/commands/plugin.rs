@@ -128,7 +128,7 @@ fn put_in(target: Target, places: &Places, record: &mut Record, changes: &mut Ch
             Part::Setting { format, keys, value, .. } => {
                 let text = there.clone().unwrap_or_default();
                 match edit::set(&text, *format, keys, value) {
-                    Ok(changed) => Some(changed.unwrap_or(text)),
+                    Ok(with) => Some(with.unwrap_or(text)),
                     Err(why) => {
                         left(&path, &why.to_string());
                         None

@@ -45,12 +45,11 @@ fn ask(file: Option<&Path>, command: Command) -> Result<u8, Error> {
 fn in_session(list: &Path, session: &str, command: Command) -> Result<u8, Error> {
     let ask = if command == Command::Cancel { Ask::Cancel } else { Ask::Steer(command) };
     let answer = step::call(Some(list), Some(session), false, false, ask)?;
-    match answer.refused {
-        Some(why) => Err(Error::failed(why)),
-        None => {
-            let said: String = answer.notices.iter().map(|notice| format!("{notice}\n")).collect();
-            output::print(&said)?;
-            Ok(exit::DONE)
-        }
+    if let Some(why) = answer.refused {
+        return Err(Error::failed(why));
     }
+    for notice in &answer.notices {
+        output::print(&format!("{notice}\n"))?;
+    }
+    Ok(exit::DONE)
 }
