@@ -1,6 +1,12 @@
 //! What agents are told by `spec hook`, over runs that a session really has: held back while there is something to do, let
 //! go in every other case. The inputs are those that were recorded of the real programs, where they are there.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "the tests play a session, whose files and times are its own"
+)]
+
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -120,7 +126,7 @@ fn it_lets_go_whoever_has_nothing_to_do_here() {
         assert_eq!(ask(&world, "stop", &input), Value::Null, "{what}");
     }
     for input in ["", "{", "\0\u{1}", "null", "{\"session_id\": \"s1\"", &"[".repeat(100_000)] {
-        assert_eq!(hook(&world, "stop", &world.env.work(), input).stdout, "", "{:.20}", input);
+        assert_eq!(hook(&world, "stop", &world.env.work(), input).stdout, "", "{input:.20}");
     }
     // All of that has used up nothing.
     held(&ask(&world, "stop", &own()));
@@ -198,7 +204,9 @@ fn its_own_cap_counts_over_the_whole_run() {
         }
         held += usize::from(ask(&world, "stop", &stop(&world, "s1")) != Value::Null);
         let all = tasks(&step);
-        all.values().for_each(|task| session.act(task));
+        for task in all.values() {
+            session.act(task);
+        }
         let ids: Vec<&str> = all.keys().map(String::as_str).collect();
         session.finish(&ids);
         held += usize::from(ask(&world, "stop", &stop(&world, "s1")) != Value::Null);

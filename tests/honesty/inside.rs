@@ -1,6 +1,8 @@
 //! Runs from inside an agent: a session that plays `spec next` and `spec finish` over a list in a real repository. Its
 //! sub-agents are the shell, which does what the `Do` field of a task says, in the folder that `spec` names.
 
+#![expect(clippy::disallowed_methods, reason = "the tests play a session, whose files and times are its own")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
@@ -106,7 +108,9 @@ impl Session<'_> {
                 return signals;
             }
             let tasks = tasks(&step);
-            tasks.values().for_each(|task| self.act(task));
+            for task in tasks.values() {
+                self.act(task);
+            }
             let ids: Vec<&str> = tasks.keys().map(String::as_str).collect();
             let answer = self.finish(&ids);
             signals.extend(signals_of(&answer));
@@ -210,7 +214,9 @@ fn the_same_step_is_given_again_without_what_is_done() {
     assert_eq!(left["1.2"], group["1.2"]);
     // Said twice is said once.
     session.finish(&["1.3"]);
-    left.values().for_each(|task| session.act(task));
+    for task in left.values() {
+        session.act(task);
+    }
     let answer = session.finish(&["1.2", "1.4"]);
     let wanted = ["TASK_COMPLETE 1.2", "TASK_COMPLETE 1.3", "TASK_COMPLETE 1.4", "BATCH_COMPLETE 1.2 1.3 1.4"];
     assert_eq!(signals_of(&answer), wanted);
@@ -366,7 +372,9 @@ fn a_call_that_is_killed_anywhere_is_made_up_for_by_the_next() {
                 break;
             }
             let tasks = tasks(&step);
-            tasks.values().for_each(|task| session.act(task));
+            for task in tasks.values() {
+                session.act(task);
+            }
             let ids: Vec<&str> = tasks.keys().map(String::as_str).collect();
             kill(&[&["finish"], &ids[..]].concat());
             // Whatever became of it, saying it again is right; what the killed call has ended is over.

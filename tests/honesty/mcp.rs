@@ -1,5 +1,7 @@
 //! The MCP server, by the lines that go over its pipes: what its tools do passes the same gates as everything else.
 
+#![expect(clippy::disallowed_methods, reason = "the tests play a session, whose files and times are its own")]
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout};
 

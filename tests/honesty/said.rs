@@ -357,7 +357,9 @@ fn the_stop_hook_of_smart_ralph_reads_what_is_true_in_every_phase() {
     };
     let output = world.run(["--max-attempts", "1", "--allow-dirty"]);
     assert_eq!(output.code, 1, "{output}");
-    ["1.1", "1.2", "1.3", "1.4"].iter().for_each(|id| during(id));
+    for id in ["1.1", "1.2", "1.3", "1.4"] {
+        during(id);
+    }
     // Over: 1.2 and 1.4 of the group have landed, and what it is to go on with is the one that has not.
     let state = read(".ralph-state.json");
     assert_eq!((&state["phase"], &state["awaitingApproval"]), (&json!("execution"), &json!(false)), "{state}");
@@ -367,7 +369,9 @@ fn the_stop_hook_of_smart_ralph_reads_what_is_true_in_every_phase() {
     world.env.write("tasks.md", world.list().replace("exit 3", "echo a > 1.3.txt"));
     let output = world.run(["--allow-dirty"]);
     assert_eq!(output.code, 0, "{output}");
-    ["1.3", "1.5"].iter().for_each(|id| during(id));
+    for id in ["1.3", "1.5"] {
+        during(id);
+    }
     assert!(!world.env.path(".ralph-state.json").exists(), "nothing is left to order");
 }
 
