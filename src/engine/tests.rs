@@ -1054,6 +1054,19 @@ fn a_run_that_was_killed_goes_on_where_it_was() {
     assert_eq!(tell(&mut state, 1, broke(1, Code::NoChange)), ["fail 1 no_change", "landing [0]", "land 0"]);
 }
 
+#[test]
+fn a_try_that_goes_on_outside_is_running_and_what_has_failed_is_not_told_again() {
+    let out = Seed { tries: 2, attempts: 1, out: true, ..Seed::default() };
+    let over = Seed { tries: 5, attempts: 5, failed: true, over: true, ..Seed::default() };
+    let specs = vec![(exec(0), out), (exec(1), over), (exec(2), Seed::default()), (exec(3), Seed::default())];
+    let mut state = RunState::new(policy(2), specs, vec![Stage { number: 1, nodes: vec![0, 1, 2, 3] }]);
+    assert_eq!(tell(&mut state, 0, Event::Next), ["begin 1 [0, 1, 2, 3]", "start 2 #1 1000"]);
+    assert_eq!((state.phase(0), state.phase(1), state.running()), (Phase::Running, Phase::Failed, 2));
+    assert_eq!(state.stage(), Some(1));
+    assert_eq!(tell(&mut state, 1, broke(0, Code::NoChange)), ["retry 0 no_change 0", "start 3 #1 1000"]);
+    assert_eq!(tell(&mut state, 2, ended(2)), ["passed 2", "start 0 #3 1000"]);
+}
+
 /// An agent with one to fall back on, from its second attempt on the other way round.
 fn with_accounts(index: usize) -> TaskSpec {
     TaskSpec { accounts: vec![vec![0, 1], vec![1]], ..exec(index) }

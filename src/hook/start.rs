@@ -5,6 +5,7 @@ use serde_json::json;
 use super::stop::shown;
 use super::{Input, find};
 use crate::report::step;
+use crate::runtime::clock;
 use crate::store::lease;
 
 /// The answer: context for the model, where a spec is being worked on here.
@@ -12,10 +13,10 @@ pub(super) fn answer(input: &Input) -> Option<String> {
     let (path, lease) = find::lease(&input.cwd)?;
     let list = shown(&lease.list);
     let done = format!("{} of {} tasks of {list} are done", lease.done, lease.total);
-    let alive = lease::silent_for(&path).is_some_and(|silent| silent < lease::SILENCE);
+    let alive = lease::silent_for(&path, clock::wall()).is_some_and(|silent| silent < lease::SILENCE);
     let next = step::next_call(&list, Some(&input.session));
     let said = if lease.session == input.session {
-        lease::renew(&path);
+        lease::renew(&path, clock::wall());
         let open: Vec<&str> = lease.tasks.iter().filter(|it| !it.reported).map(|it| it.task.as_str()).collect();
         let out = if open.is_empty() { String::new() } else { format!("; handed out to you: {}", open.join(", ")) };
         format!("spec: {done}{out}. `{next}` says what to do now.")

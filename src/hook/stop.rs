@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Input, find, subagent};
 use crate::report::step;
+use crate::runtime::clock;
 use crate::runtime::session::UNNAMED;
 use crate::store::event::Event;
 use crate::store::fs::{Durability, read_if_exists, write_atomic};
@@ -40,7 +41,7 @@ pub(super) fn answer(input: &Input) -> Option<String> {
     if lease.session != input.session || lease.session == UNNAMED || lease.paused || lease.stopped {
         return None;
     }
-    if lease::silent_for(&path)? >= lease::SILENCE || is_over(&lease) {
+    if lease::silent_for(&path, clock::wall())? >= lease::SILENCE || is_over(&lease) {
         return None;
     }
     let reason = reason(&lease);
@@ -49,7 +50,7 @@ pub(super) fn answer(input: &Input) -> Option<String> {
     let now = next_record(&before.unwrap_or_default(), &lease, input)?;
     // What cannot be counted could be without end.
     write_atomic(&record, &serde_json::to_vec(&now).ok()?, Durability::Fast).ok()?;
-    lease::renew(&path);
+    lease::renew(&path, clock::wall());
     let decision = if input.is_gemini() { "deny" } else { "block" };
     Some(json!({ "decision": decision, "reason": reason }).to_string())
 }

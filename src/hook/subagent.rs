@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Input, find};
 use crate::engine::output::Report;
+use crate::runtime::clock;
 use crate::store::fs::read_if_exists;
 use crate::store::lease::{self, Lease, LeasedTask};
 use crate::store::paths::SpecPaths;
@@ -30,7 +31,7 @@ pub(super) fn note(input: &Input) -> Option<()> {
     if lease.session != input.session {
         return None;
     }
-    lease::renew(&path);
+    lease::renew(&path, clock::wall());
     let task = whose(input, &lease)?;
     let claim = Claim { task: task.task.clone(), attempt: task.attempt };
     let mut line = serde_json::to_vec(&claim).ok()?;

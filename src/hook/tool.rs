@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Input, find};
 use crate::git::{Declared, RepoPath};
+use crate::runtime::clock;
 use crate::store::lease::{self, Lease, LeasedTask};
 
 /// Parts of the names of tools that write files.
@@ -24,7 +25,7 @@ pub(super) fn answer(input: &Input) -> Option<String> {
     if lease.session != input.session || lease.ownership == "off" {
         return None;
     }
-    lease::renew(&path);
+    lease::renew(&path, clock::wall());
     let why = written(args).iter().find_map(|path| outside(&lease, &plain(&input.cwd.join(path))))?;
     let deny = lease.ownership == "deny";
     Some(

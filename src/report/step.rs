@@ -71,8 +71,9 @@ fn happened(answer: &Answer) -> String {
         };
         match result.state.as_str() {
             "again" => {
-                write!(text, "{task} did not pass and is handed out again by the next `spec next`").ok();
+                write!(text, "{task} did not pass").ok();
                 why(&mut text);
+                writeln!(text, "It is handed out again by the next `spec next`.").ok();
             }
             "failed" => {
                 write!(text, "{task} failed for good").ok();
@@ -125,29 +126,23 @@ fn step(answer: &Answer) -> String {
     let number = answer.step.map_or_else(String::new, |number| format!("Step {number} of "));
     let many = if open.len() == 1 { "one task".to_owned() } else { format!("{} tasks at once", open.len()) };
     writeln!(text, "# {number}{}: {many} ({} of {} done)\n", clean(&answer.path), answer.done, answer.total).ok();
-    if let [only] = open[..] {
-        writeln!(
-            text,
-            "Start one sub-agent with the prompt below, as it is. When it has ended, run `{}`; if it could not do it,",
-            finish_command(answer)
-        )
-        .ok();
-        writeln!(text, "`{} --failed {}=\"why\"`.", finish_base(answer), word(&only.task)).ok();
+    let how = if open.len() == 1 {
+        "Start one sub-agent with the prompt below, as it is. When it has ended, run".to_owned()
     } else {
-        writeln!(
-            text,
+        format!(
             "Start {} sub-agents, all of them in ONE message, so that they work at the same time: one for each of the\n\
-             prompts below, as they are. When they have ended, run `{}`.",
-            open.len(),
-            finish_command(answer)
+             prompts below, as they are. When they have ended, run",
+            open.len()
         )
-        .ok();
-        writeln!(text, "For one that could not do it: `--failed ID=\"why\"` in place of its ID.").ok();
-    }
+    };
+    let id = open.first().map_or_else(String::new, |task| word(&task.task));
     writeln!(
         text,
-        "Nothing had to be changed: `--no-change ID=\"why\"`. Do not commit and do not tick boxes: spec checks every\n\
-         result itself, commits it and ticks the box.\n"
+        "{how}\n`{}`\n\
+         or, if it could not do it, the same with `--failed {id}=\"why\"` in place of `{id}`; if nothing had to be changed, with\n\
+         `--no-change {id}=\"why\"`. Do not commit and do not tick boxes: spec checks every result itself, commits it and ticks the\n\
+         box.\n",
+        finish_command(answer)
     )
     .ok();
     if !answer.waiting.is_empty() {
@@ -203,10 +198,6 @@ fn of(session: Option<&str>) -> String {
 
 fn next_command(answer: &Answer) -> String {
     next_call(&answer.path, Some(&answer.session))
-}
-
-fn finish_base(answer: &Answer) -> String {
-    finish_call(&answer.path, Some(&answer.session), &[])
 }
 
 /// The command that ends everything that is handed out.

@@ -23,7 +23,7 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 
 use super::clock;
-use super::prepare::RunError;
+use super::prepare::{RunError, refuse_tree};
 use super::signals::{Asked, Signal, Signals};
 use super::slots::copy_all;
 use crate::cli::exit;
@@ -251,6 +251,7 @@ impl Supervisor {
         }
         let run = clock::run_id();
         let lock = SpecLock::acquire(&repo.own_dir()?.join("tree.lock"), &run, Timestamp::now())?;
+        refuse_tree(&repo.own_dir()?, None)?;
         repo.exclude()?;
         repo.finish_merge()?;
         let stages = epic.members.iter().map(|member| match (&member.list, member.status) {

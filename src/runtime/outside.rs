@@ -508,5 +508,5 @@ pub(super) fn git_place(repo: Option<&crate::git::Repo>) -> Result<Option<PathBu
 
 /// Whether a lease at `path` is another's than that of `session`, and alive.
 pub(super) fn held_by_other(path: &Path, session: Option<&str>) -> Result<Option<Lease>, crate::store::fs::PathError> {
-    Ok(lease::alive(path)?.filter(|lease| session != Some(lease.session.as_str())))
+    Ok(lease::alive(path, clock::wall())?.filter(|lease| session != Some(lease.session.as_str())))
 }

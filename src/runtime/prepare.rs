@@ -2,7 +2,7 @@
 //! can be wrong is found here, before anything is started; what an earlier run owes is made up for first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -605,7 +605,7 @@ async fn prepare(mut job: Job, reporters: Reporters) -> Result<(Driver, Mailbox)
     driver.executors_ran = turn.as_ref().is_some_and(|turn| !turn.out.is_empty());
     driver.outside = turn;
     driver.summary = figures.unwrap_or_default();
-    driver.begin((!same_run).then_some(resumes), baseline, leftovers, steers)?;
+    driver.begin(!same_run, resumes, baseline, leftovers, steers)?;
     driver.emit_all(reports)?;
     driver.write_lease(false).map_err(|fatal| RunError::Session(fatal.message))?;
     let owed = before
@@ -653,20 +653,26 @@ fn run_of(job: &Job, paths: &SpecPaths, leased: Option<&Lease>) -> Result<String
 }
 
 /// An agent session keeps everybody else out between its calls: of its spec, and of the tree that it works in.
-fn refuse_leased(job: &Job, paths: &SpecPaths, git: Option<&std::path::Path>) -> Result<(), RunError> {
-    let session = job.turn.as_ref().map(|turn| turn.session.as_str());
+fn refuse_leased(job: &Job, paths: &SpecPaths, git: Option<&Path>) -> Result<(), RunError> {
     let own = paths.lease();
-    let mut held = None;
     if !job.take_over {
-        held = outside::held_by_other(&own, session)?.map(|lease| (lease, own.clone()));
+        let session = job.turn.as_ref().map(|turn| turn.session.as_str());
+        refuse(outside::held_by_other(&own, session)?, &own)?;
     }
-    if let Some(other) = git.map(lease::points_to).transpose()?.flatten().filter(|other| *other != own)
-        && held.is_none()
-    {
-        held = outside::held_by_other(&other, None)?.map(|lease| (lease, other));
+    git.map_or(Ok(()), |git| refuse_tree(git, Some(&own)))
+}
+
+/// Whether the tree with this `<git-dir>/spec` is a session's, by another lease than `own`.
+pub(super) fn refuse_tree(git: &Path, own: Option<&Path>) -> Result<(), RunError> {
+    match lease::points_to(git)?.filter(|other| Some(other.as_path()) != own) {
+        Some(other) => refuse(outside::held_by_other(&other, None)?, &other),
+        None => Ok(()),
     }
-    let Some((lease, path)) = held else { return Ok(()) };
-    let minutes = lease::silent_for(&path).unwrap_or_default().as_secs() / 60;
+}
+
+fn refuse(held: Option<Lease>, path: &Path) -> Result<(), RunError> {
+    let Some(lease) = held else { return Ok(()) };
+    let minutes = lease::silent_for(path, clock::wall()).unwrap_or_default().as_secs() / 60;
     Err(RunError::Leased { session: lease.session, list: lease.list, host: lease.host, minutes })
 }
 
@@ -1053,12 +1059,11 @@ fn declared(board: &Board, records: &[Option<&Record>], record: &Record) -> Vec<
 }
 
 impl Driver {
-    /// The first records of the journal, or of this call; `new` is there for a run that begins, with the one it goes on
-    /// with.
-    #[expect(clippy::option_option, reason = "whether it begins, and with which one it goes on then")]
+    /// The first records of the journal, or of this call of a session that goes on with its own run.
     fn begin(
         &mut self,
-        new: Option<Option<String>>,
+        new: bool,
+        resumes: Option<String>,
         baseline: Vec<TreeEntry>,
         leftovers: Vec<TreeEntry>,
         steers: Vec<Steer>,
@@ -1066,7 +1071,7 @@ impl Driver {
         let (tasks, done) = self.count();
         let parts = &self.parts;
         let head = parts.tree.as_ref().map(|tree| &tree.head);
-        let start = new.map(|resumes| Event::RunStart {
+        let start = new.then(|| Event::RunStart {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             file: parts.shown.clone(),
             mode: parts.board.plan.mode.name().to_owned(),

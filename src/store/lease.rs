@@ -9,6 +9,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::fs::{Durability, PathError, read_if_exists, remove_if_exists, write_atomic};
@@ -75,28 +76,24 @@ pub fn load(path: &Path) -> Result<Option<Lease>, PathError> {
     Ok(read_if_exists(path)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
-fn now() -> SystemTime {
-    jiff::Timestamp::now().into()
-}
-
 /// For how long nothing was heard of a lease's session; none where that cannot be told.
 #[must_use]
-pub fn silent_for(path: &Path) -> Option<Duration> {
+pub fn silent_for(path: &Path, now: Timestamp) -> Option<Duration> {
     let written = path.metadata().and_then(|file| file.modified()).ok()?;
     // A clock that was set back is no silence.
-    Some(now().duration_since(written).unwrap_or_default())
+    Some(SystemTime::from(now).duration_since(written).unwrap_or_default())
 }
 
 /// The lease at `path`, if its session was heard of lately.
-pub fn alive(path: &Path) -> Result<Option<Lease>, PathError> {
-    let heard = silent_for(path).is_some_and(|silent| silent < SILENCE);
+pub fn alive(path: &Path, now: Timestamp) -> Result<Option<Lease>, PathError> {
+    let heard = silent_for(path, now).is_some_and(|silent| silent < SILENCE);
     Ok(load(path)?.filter(|_| heard))
 }
 
 /// Its session was heard of.
-pub fn renew(path: &Path) {
+pub fn renew(path: &Path, now: Timestamp) {
     // Should this fail, the next call of the session writes it anyway.
-    File::options().write(true).open(path).and_then(|file| file.set_modified(now())).ok();
+    File::options().write(true).open(path).and_then(|file| file.set_modified(now.into())).ok();
 }
 
 impl Lease {
@@ -132,26 +129,25 @@ pub fn points_to(git: &Path) -> Result<Option<PathBuf>, PathError> {
 mod tests {
     use super::*;
 
-    fn silent(path: &Path, minutes: u64) {
-        let then = now() - Duration::from_secs(minutes * 60);
-        File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+    fn silent(path: &Path, minutes: i64) {
+        renew(path, Timestamp::now() - jiff::SignedDuration::from_mins(minutes));
     }
 
     #[test]
     fn a_lease_is_free_after_half_an_hour_of_silence_and_any_word_renews_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lease.json");
-        assert_eq!(alive(&path).unwrap(), None);
+        assert_eq!(alive(&path, Timestamp::now()).unwrap(), None);
         let lease = Lease { session: "s1".into(), run: "r1".into(), ..Lease::default() };
         lease.write(&path, None).unwrap();
-        assert_eq!(alive(&path).unwrap().as_ref(), Some(&lease));
+        assert_eq!(alive(&path, Timestamp::now()).unwrap().as_ref(), Some(&lease));
         silent(&path, 29);
-        assert!(alive(&path).unwrap().is_some());
+        assert!(alive(&path, Timestamp::now()).unwrap().is_some());
         silent(&path, 31);
-        assert_eq!(alive(&path).unwrap(), None);
+        assert_eq!(alive(&path, Timestamp::now()).unwrap(), None);
         assert!(load(&path).unwrap().is_some());
-        renew(&path);
-        assert!(alive(&path).unwrap().is_some());
+        renew(&path, Timestamp::now());
+        assert!(alive(&path, Timestamp::now()).unwrap().is_some());
     }
 
     #[test]
@@ -172,6 +168,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lease.json");
         write_atomic(&path, b"{\"session\":", Durability::Fast).unwrap();
-        assert_eq!(alive(&path).unwrap(), None);
+        assert_eq!(alive(&path, Timestamp::now()).unwrap(), None);
     }
 }

@@ -796,6 +796,37 @@ mod tests {
         }
     }
 
+    fn handed_out(index: usize, attempt: u32) -> Event {
+        let (task, block) = (task(index), "- [ ] it\n".into());
+        Event::TaskHandedOut { task, attempt, block, tree: None, made: vec![], nobodys: vec![], head: None }
+    }
+
+    #[test]
+    fn a_try_is_a_sessions_until_its_outcome_is_known() {
+        let reported = Event::TaskReported { task: task(1), attempt: 1, failed: None, no_change: None };
+        let call = Event::CallStart { session: "s".into(), pid: 1, host: "h".into(), boot: "b".into() };
+        let down = Event::CallEnd { head: None, figures: Box::default() };
+        let out = [start(), call.clone(), begin(1, 1), handed_out(1, 1), down];
+        let has = |events: &[Event]| fold(events.to_vec()).tasks[&key(1)].handed_out.clone();
+        assert_eq!(has(&out).unwrap().report, None);
+        let last = fold(out.to_vec()).last.unwrap();
+        assert_eq!((last.session.as_deref(), last.put_down, last.outcome), (Some("s"), true, None));
+        // A call that was killed behind the end of the try: its gates are looked at again.
+        let cut_off = [&out[..], &[call, reported, ended(1, 1), taken(1, 1)]].concat();
+        assert_eq!(has(&cut_off).unwrap().report, Some(Reported::default()));
+        assert!(!fold(cut_off.clone()).last.unwrap().put_down);
+        for outcome in [
+            retry(1, 1, "no_change", true),
+            passed(1, 1),
+            failed(1, 1),
+            Event::TaskSkipped { task: task(1) },
+            Event::TaskCancelled { task: task(1), started: true },
+            begin(1, 2),
+        ] {
+            assert_eq!(has(&[&cut_off[..], &[outcome.clone()]].concat()), None, "{outcome:?}");
+        }
+    }
+
     #[test]
     fn attempts_are_counted_on_over_a_kill_and_anew_after_an_end() {
         let killed = vec![

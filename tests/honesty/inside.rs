@@ -355,7 +355,7 @@ fn a_call_that_is_killed_anywhere_is_made_up_for_by_the_next() {
     assert_eq!(headless.run(["--max-attempts", "5"]).code, 0);
     let wanted = history(&headless);
     // Each call is killed once after a time of its own, then made again.
-    for delay in [3, 17, 40, 80, 130, 200] {
+    for delay in [5, 40, 120, 250] {
         let world = world();
         let session = session(&world);
         let kill = |args: &[&str]| {
@@ -386,4 +386,365 @@ fn a_call_that_is_killed_anywhere_is_made_up_for_by_the_next() {
         assert_eq!(history(&world), wanted, "killed after {delay} ms");
         assert_eq!(world.env.git(["status", "--porcelain"]), "");
     }
+}
+
+// ---- the shared tree ------------------------------------------------------------------------------------------------
+
+/// A group of two in one tree.
+fn shared(list: &str) -> World {
+    World::new(list).settings("[run]\nisolation = \"none\"")
+}
+
+#[test]
+fn in_one_tree_none_is_checked_before_all_are_over_and_each_change_is_its_own() {
+    let world = shared(
+        "- [ ] 1.1 [P] First\n  - **Do**: echo a > a.txt\n  - **Files**: a.txt\n  - **Verify**: `test -e a.txt`\n\
+         - [ ] 1.2 [P] Second\n  - **Do**: echo b > b.txt; echo who > who.txt\n  - **Files**: b.txt\n",
+    );
+    let session = session(&world);
+    let group = tasks(&session.next());
+    assert!(group.values().all(|task| task["folder"] == "$ENV/work" && task["ownTree"] == false), "{group:?}");
+    session.act(&group["1.1"]);
+    let answer = session.finish(&["1.1"]);
+    assert_eq!(answer["results"].as_array().map(Vec::len), Some(0), "{answer}");
+    let left = tasks(&session.next());
+    assert_eq!((&left["1.1"]["reported"], &left["1.2"]["reported"]), (&Value::Bool(true), &Value::Bool(false)));
+    session.act(&left["1.2"]);
+    let answer = session.finish(&["1.2"]);
+    let wanted = ["TASK_COMPLETE 1.1", "TASK_COMPLETE 1.2", "BATCH_COMPLETE 1.1 1.2", "ALL_TASKS_COMPLETE"];
+    assert_eq!(signals_of(&answer), wanted);
+    assert_eq!((world.paths_of("1.1"), world.paths_of("1.2")), lists(&["a.txt", "tasks.md"], &["b.txt", "tasks.md"]));
+    assert_eq!(world.env.git(["status", "--porcelain"]), "?? .progress.md\n?? who.txt", "what is nobody's stays");
+}
+
+fn lists(one: &[&str], two: &[&str]) -> (Vec<String>, Vec<String>) {
+    let own = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+    (own(one), own(two))
+}
+
+#[test]
+fn a_commit_of_a_sub_agent_is_kept_and_a_checkout_is_found_out() {
+    let world = World::new("- [ ] 1.1 First\n  - **Do**: true\n- [ ] 1.2 Second\n  - **Do**: true\n");
+    let session = session(&world);
+    session.shell(&tasks(&session.next())["1.1"], "echo a > a.txt; git add a.txt; git commit -qm 'my own'");
+    assert_eq!(signals_of(&session.finish(&["1.1"])), ["TASK_COMPLETE 1.1"]);
+    assert_eq!(world.history(), ["chore: add the list", "my own", "1.1"]);
+    session.shell(&tasks(&session.next())["1.2"], "echo b > b.txt; git stash -qu");
+    assert_eq!(result(&session.finish(&["1.2"]), "1.2"), ("again".into(), "moved_head".into()));
+    assert!(!world.ticked("1.2"));
+}
+
+#[test]
+fn a_persons_changes_are_neither_committed_nor_in_the_way_unless_they_are_written_over() {
+    let world =
+        World::new("- [ ] 1.1 First\n  - **Do**: echo a > a.txt\n- [ ] 1.2 Second\n  - **Do**: echo task > mine.txt\n");
+    world.env.write("mine.txt", "committed\n");
+    world.commit("chore: a file");
+    world.env.write("mine.txt", "a person's\n");
+    let session = session(&world);
+    let output = session.call(&["next"]);
+    assert_eq!(output.code, 2, "{output}");
+    assert!(output.stderr.contains("uncommitted changes: mine.txt"), "{output}");
+    let output = session.call(&["next", "--allow-dirty", "--format", "json"]);
+    session.act(&tasks(&output.json())["1.1"]);
+    // A person goes on while the session works.
+    world.env.write("more.txt", "a person's\n");
+    let answer = session.finish(&["1.1"]);
+    assert_eq!(signals_of(&answer), ["TASK_COMPLETE 1.1"]);
+    assert_eq!(world.env.read("mine.txt"), "a person's\n");
+    assert!(!world.paths_of("1.1").contains(&"mine.txt".to_owned()), "{:?}", world.paths_of("1.1"));
+    let task = &tasks(&session.next())["1.2"];
+    session.act(task);
+    let output = session.call(&["finish", "1.2"]);
+    assert_eq!(output.code, 4, "a person has to decide: {output}");
+    assert!(!world.ticked("1.2"));
+    assert_eq!(world.env.git(["show", "HEAD:mine.txt"]), "committed");
+}
+
+// ---- the list ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_list_that_a_person_edits_meanwhile_is_planned_anew_and_a_try_keeps_what_it_began_with() {
+    let world = World::new(
+        "- [ ] 1.1 First\n  - **Do**: echo a > a.txt\n  - **Verify**: `test -e a.txt`\n- [ ] 1.2 Second\n  - **Do**: true\n",
+    );
+    let session = session(&world);
+    let first = tasks(&session.next());
+    let edited = world.list().replace("test -e a.txt", "false").replace("- [ ] 1.2 Second", "- [ ] 1.3 New");
+    world.env.write("tasks.md", edited);
+    assert_eq!(tasks(&session.next()), first);
+    session.act(&first["1.1"]);
+    assert_eq!(signals_of(&session.finish(&["1.1"])), ["TASK_COMPLETE 1.1"]);
+    assert_eq!(tasks(&session.next()).keys().collect::<Vec<_>>(), ["1.3"]);
+    // Nothing is handed out while a person breaks the list.
+    session.shell(&tasks(&session.next())["1.3"], "echo c > c.txt");
+    let whole = world.list();
+    world.env.write("tasks.md", "gone\n");
+    let output = session.call(&["finish", "1.3"]);
+    assert_eq!(output.code, 2, "{output}");
+    world.env.write("tasks.md", whole);
+    let answer = session.finish(&["1.3"]);
+    assert_eq!((answer["state"].as_str(), answer["outcome"].as_str()), (Some("over"), Some("done")));
+    assert_eq!(signals_of(&answer), ["TASK_COMPLETE 1.3", "ALL_TASKS_COMPLETE"]);
+}
+
+#[test]
+fn what_is_not_handed_out_cannot_be_finished() {
+    let world = world();
+    let session = session(&world);
+    let refused = |args: &[&str], why: &str| {
+        let output = session.call(args);
+        assert_eq!(output.code, 2, "{output}");
+        assert!(output.stderr.contains(why), "{output}");
+    };
+    refused(&["finish", "1.1"], "no session has a run of this list");
+    session.next();
+    refused(&["finish"], "which tasks are over?");
+    refused(&["finish", "1.2"], "task 1.2 is not handed out");
+    refused(&["finish", "9.9"], "there is no task 9.9");
+    refused(&["finish", "--failed", "1.1"], "a task and a reason are needed");
+    assert_eq!(world.history().len(), 1);
+}
+
+// ---- people -----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn people_steer_a_run_that_a_session_has() {
+    let world = world();
+    let session = session(&world);
+    let done = |args: &[&str]| {
+        let output = world.env.spec(args);
+        assert_eq!(output.code, 0, "{output}");
+        output.stdout
+    };
+    session.act(&tasks(&session.next())["1.1"]);
+    assert!(done(&["status"]).contains("in session s1"), "{}", done(&["status"]));
+    let status = world.env.spec(["status", "--format", "json"]).json();
+    assert_eq!((&status["run"]["state"], &status["run"]["session"]), (&Value::from("in_session"), &Value::from("s1")));
+    assert_eq!(status["tasks"][0]["status"], "running");
+    done(&["pause"]);
+    session.finish(&["1.1"]);
+    let step = session.next();
+    assert_eq!((step["state"].as_str(), tasks(&step).len()), (Some("paused"), 0));
+    done(&["resume"]);
+    assert_eq!(tasks(&session.next()).len(), 3);
+    done(&["skip", "1.3"]);
+    let group = tasks(&session.next());
+    assert_eq!(group.keys().collect::<Vec<_>>(), ["1.2", "1.4"]);
+    let refused = world.env.spec(["skip", "1.1"]);
+    assert_eq!(refused.code, 1, "{refused}");
+    let held = world.env.spec(["undo", "last"]);
+    assert_eq!(held.code, 3, "{held}");
+    session.act(&group["1.2"]);
+    done(&["cancel"]);
+    assert_eq!(world.events("run_complete")[0]["outcome"], "interrupted");
+    assert!(!world.env.path(".spec/lease.json").exists());
+    let kept = world.env.git(["for-each-ref", "--format=%(refname)", "refs/spec/salvage"]);
+    assert!(kept.contains("1.2"), "{kept}");
+    // And again from there.
+    session.play();
+    assert!(world.ticked("1.2") && world.ticked("2.3"), "{}", world.list());
+}
+
+#[test]
+fn the_state_file_is_true_between_calls() {
+    let world = world();
+    let session = session(&world);
+    session.act(&tasks(&session.next())["1.1"]);
+    session.finish(&["1.1"]);
+    session.next();
+    let state: Value = serde_json::from_str(&world.env.read(".spec-state.json")).unwrap();
+    assert_eq!((&state["taskIndex"], &state["phase"]), (&Value::from(1), &Value::from("execution")));
+    assert_eq!(state["parallelGroup"]["taskIndices"], serde_json::json!([1, 2, 3]));
+    assert_eq!(state["run"]["sessionId"], "s1");
+    // It is a projection: nothing hangs on it.
+    world.env.write(".spec-state.json", "{ not json");
+    session.play();
+    let state: Value = serde_json::from_str(&world.env.read(".spec-state.json")).unwrap();
+    assert_eq!((&state["phase"], &state["taskIndex"]), (&Value::from("completed"), &Value::from(8)));
+}
+
+/// Without what is another one each time: the run, and commits.
+fn redacted(output: &Output) -> String {
+    let run = |line: &str| match line.split_once("/runs/") {
+        Some((before, after)) => format!("{before}/runs/RUN/{}", after.split_once('/').map_or("", |(_, rest)| rest)),
+        None if line.starts_with("commit: ") => "commit: COMMIT".to_owned(),
+        None => line.to_owned(),
+    };
+    output.to_string().lines().map(run).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_the_model_reads_says_what_to_do() {
+    let world = world();
+    let session = session(&world);
+    let first = session.call(&["next"]);
+    insta::assert_snapshot!(redacted(&first), @r#"
+    # Step 1 of tasks.md: one task (0 of 8 done)
+
+    Start one sub-agent with the prompt below, as it is. When it has ended, run
+    `spec finish --file tasks.md --session s1 1.1`
+    or, if it could not do it, the same with `--failed 1.1="why"` in place of `1.1`; if nothing had to be changed, with
+    `--no-change 1.1="why"`. Do not commit and do not tick boxes: spec checks every result itself, commits it and ticks the
+    box.
+
+    ## 1.1 Begin
+
+    - Folder: $ENV/work
+    - Progress file: $ENV/work/.progress-task-0.md
+
+    ````text
+    Read $ENV/work/.spec/runs/RUN/prompts/0.1.md and carry out the task that it describes, in the folder $ENV/work.
+    ````
+    "#);
+    session.act(&tasks(&session.next())["1.1"]);
+    let done = session.call(&["finish", "1.1"]);
+    insta::assert_snapshot!(redacted(&done), @r"
+    TASK_COMPLETE
+    task: 1.1
+    status: pass
+    commit: COMMIT
+    verify: pass
+
+    Next: run `spec next tasks.md --session s1`.
+    ");
+    let group = session.call(&["next"]).stdout;
+    assert!(group.starts_with("# Step 2 of tasks.md: 3 tasks at once (1 of 8 done)\n"), "{group}");
+    assert!(group.contains("Start 3 sub-agents, all of them in ONE message,"), "{group}");
+    assert!(group.contains("`spec finish --file tasks.md --session s1 1.2 1.3 1.4`"), "{group}");
+    assert_eq!(group.matches("prompts/").count(), 3, "{group}");
+    insta::assert_snapshot!(session.call(&["finish", "1.2"]), @r"
+    1.2 did not pass (no_change): nothing changed, and no line NO_CHANGE says why
+    It is handed out again by the next `spec next`.
+
+    Still to be done: 1.3, 1.4. When they are, run `spec finish --file tasks.md --session s1 1.3 1.4`.
+    [exit code: 1]
+    ");
+    let path = world.env.path(".spec/runs");
+    let run = std::fs::read_dir(path).unwrap().next().unwrap().unwrap().path();
+    let prompt = std::fs::read_to_string(run.join("prompts/1.1.md")).unwrap();
+    assert!(prompt.starts_with("Your current folder, for all that follows, is "), "{prompt}");
+}
+
+#[test]
+fn what_a_verify_wrote_in_a_call_that_was_killed_is_no_tasks() {
+    let verify = "echo junk > junk.txt; test ! -p \"$HOME/there\" || { : > \"$HOME/there\"; sleep 60; }";
+    let task = |id: &str, mark: &str, file: &str| {
+        format!(
+            "- [ ] {id} {mark}Task\n  - **Do**: echo x > {file}\n  - **Verify**:\n\n    ```sh\n    {verify}\n    ```\n"
+        )
+    };
+    let alone = task("1.1", "", "a.txt");
+    let group = task("1.1", "[P] ", "a.txt") + "- [ ] 1.2 [P] Other\n  - **Do**: echo y > b.txt\n";
+    for list in [alone, group] {
+        let world = World::new(&list);
+        let there = world.fifo("there");
+        let session = session(&world);
+        let tasks = tasks(&session.next());
+        tasks.values().for_each(|task| session.act(task));
+        let ids: Vec<&str> = tasks.keys().map(String::as_str).collect();
+        let mut command = session.command(&[&["finish"], &ids[..]].concat());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        File::open(&there).unwrap().read_to_end(&mut Vec::new()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        std::fs::remove_file(&there).unwrap();
+        // What was said is known: nothing has to be said or made again.
+        let answer = session.next();
+        assert_eq!(answer["outcome"], "done", "{answer}");
+        assert!(!world.paths_of("1.1").contains(&"junk.txt".to_owned()), "{:?}", world.paths_of("1.1"));
+        assert!(world.paths_of("1.1").contains(&"a.txt".to_owned()), "{:?}", world.paths_of("1.1"));
+    }
+}
+
+#[test]
+fn a_second_try_in_a_tree_of_its_own_goes_on_from_the_first_and_not_from_what_its_verify_wrote() {
+    let world = World::new(
+        "- [ ] 1.1 [P] First\n  - **Do**: echo ok > ok.txt\n  - **Verify**: `echo junk > junk.txt; test -e ok.txt`\n\
+         - [ ] 1.2 [P] Second\n  - **Do**: echo b > b.txt\n",
+    );
+    let session = session(&world);
+    let group = tasks(&session.next());
+    session.shell(&group["1.1"], "echo half > half.txt");
+    session.act(&group["1.2"]);
+    let answer = session.finish(&["1.1", "1.2"]);
+    assert_eq!(result(&answer, "1.1"), ("again".into(), "verify_failed".into()));
+    assert_eq!(result(&answer, "1.2"), ("passed".into(), String::new()));
+    assert_eq!(world.history().len(), 1, "they land together");
+    let again = tasks(&session.next());
+    assert_eq!(again.keys().collect::<Vec<_>>(), ["1.1"]);
+    session.shell(&again["1.1"], "test -e half.txt && echo ok > ok.txt");
+    let answer = session.finish(&["1.1"]);
+    assert_eq!(answer["outcome"], "done", "{answer}");
+    assert_eq!(world.paths_of("1.1"), ["half.txt", "ok.txt", "tasks.md"]);
+    assert_eq!(world.history(), ["chore: add the list", "1.1", "1.2"]);
+}
+
+#[test]
+fn the_limit_holds_and_the_rest_of_a_group_comes_after() {
+    let list: String = (1..=5).map(|n| format!("- [ ] 1.{n} [P] Task\n  - **Do**: echo {n} > {n}.txt\n")).collect();
+    let world = World::new(&list).settings("[run]\nmax_parallel = 2");
+    let session = session(&world);
+    let mut given = Vec::new();
+    while let Some(tasks) = Some(tasks(&session.next())).filter(|tasks| !tasks.is_empty()) {
+        assert!(tasks.len() <= 2);
+        let (id, task) = tasks.iter().next().unwrap();
+        session.act(task);
+        given.push(id.clone());
+        session.finish(&[id]);
+    }
+    assert_eq!(given, ["1.1", "1.2", "1.3", "1.4", "1.5"]);
+    assert_eq!(world.history()[2..], given, "one batch, landed in order");
+    assert_eq!(world.events("run_complete")[0]["most_at_once"], 2);
+}
+
+#[test]
+fn two_calls_of_one_session_at_once_are_told_from_each_other() {
+    let world = world();
+    let session = session(&world);
+    session.next();
+    let mut calls: Vec<std::process::Child> = (0..6)
+        .map(|_| {
+            session
+                .command(&["next", "--format", "json"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let outputs = calls.drain(..).map(|child| world.env.finished(&child.wait_with_output().unwrap()));
+    for output in outputs {
+        match output.code {
+            0 => assert_eq!(tasks(&output.json()).keys().collect::<Vec<_>>(), ["1.1"]),
+            3 => assert!(output.stderr.contains("another run holds"), "{output}"),
+            _ => panic!("{output}"),
+        }
+    }
+    session.play();
+    assert_eq!(world.history(), ["chore: add the list", "1.1", "1.2", "1.3", "1.4", "1.5", "2.1", "2.2", "2.3"]);
+}
+
+#[test]
+fn nobody_else_runs_in_the_tree_that_a_session_works_in() {
+    let world = World::new("- [ ] 1.1 First\n  - **Do**: echo a > a.txt\n");
+    for name in ["x", "y"] {
+        world.env.write(format!("specs/{name}/tasks.md"), "- [ ] 1.1 Run\n  - **Run**: `echo run > run.txt`\n");
+    }
+    world.commit("chore: more");
+    session(&world).next();
+    let calls: [&[&str]; 4] = [
+        &["run", "specs/x"],
+        &["run", "specs/x", "specs/y"],
+        &["next", "specs/x", "--session", "s1"],
+        &["next", "specs/x", "--take-over", "--session", "s2"],
+    ];
+    for args in calls {
+        let output = world.env.spec(args);
+        assert_eq!(output.code, 3, "{args:?}: {output}");
+        assert!(output.stderr.contains("session s1 has"), "{output}");
+    }
+    session(&world).play();
+    let output = world.env.spec(["run", "specs/x", "--allow-dirty"]);
+    assert_eq!(output.code, 0, "{output}");
 }

@@ -36,28 +36,16 @@ impl Spec {
 
     /// Keeps runs of this spec away until what is returned is dropped.
     pub(super) fn hold(&self) -> Result<SpecLock, Error> {
-        Self::refuse_session(&self.paths.lease())?;
+        refuse_session(&self.paths.lease())?;
         self.repo.exclude().map_err(Error::failed)?;
         SpecLock::acquire(&self.paths.lock(), &clock::run_id(), clock::wall()).map_err(|error| busy(&error))
-    }
-
-    /// Whether an agent session has a run, and was heard of lately.
-    fn refuse_session(lease: &Path) -> Result<(), Error> {
-        match lease::alive(lease).map_err(Error::failed)? {
-            None => Ok(()),
-            Some(lease) => {
-                let list = lease.list.display();
-                Err(Error::new(Kind::Busy, format_args!("session {} has {list}", lease.session))
-                    .hint("wait for it, or end its run with `spec cancel`"))
-            }
-        }
     }
 
     /// Keeps all runs away that work in the same tree.
     pub(super) fn hold_tree(&self) -> Result<SpecLock, Error> {
         let place = self.repo.own_dir().map_err(Error::failed)?;
         if let Some(lease) = lease::points_to(&place).map_err(Error::failed)? {
-            Self::refuse_session(&lease)?;
+            refuse_session(&lease)?;
         }
         let lock = place.join("tree.lock");
         SpecLock::acquire(&lock, &clock::run_id(), clock::wall()).map_err(|error| busy(&error))
@@ -98,6 +86,18 @@ pub(super) fn diff(list: &Path, old: &[u8], new: &[u8]) -> String {
     text.split_inclusive('\n')
         .map(|line| line.strip_suffix('\n').map_or_else(|| coloured(line), |line| coloured(line) + "\n"))
         .collect()
+}
+
+/// An agent session that has a run keeps everybody else away, as long as it is heard of.
+fn refuse_session(path: &Path) -> Result<(), Error> {
+    match lease::alive(path, clock::wall()).map_err(Error::failed)? {
+        None => Ok(()),
+        Some(lease) => {
+            let list = lease.list.display();
+            Err(Error::new(Kind::Busy, format_args!("session {} has {list}", lease.session))
+                .hint("wait for it, or end its run with `spec cancel`"))
+        }
+    }
 }
 
 /// What is said where somebody else holds a spec or a tree.

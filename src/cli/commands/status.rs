@@ -339,8 +339,8 @@ impl<'a> Told<'a> {
             task.seconds = Some(elapsed(run).saturating_sub(active.since).as_secs_f64());
             task.log = run.tally.log(&active.key).map(str::to_owned);
             match (&run.life, active.phase.as_str()) {
-                (Life::InSession(_) | Life::Ended | Life::Killed, "waiting") => {}
                 (Life::GoingOn(_), "waiting") => task.reason = Some(format!("waits for try {}", active.attempt)),
+                (Life::InSession(_) | Life::Ended | Life::Killed, "waiting") => {}
                 (Life::GoingOn(_) | Life::InSession(_), phase) => phase.clone_into(&mut task.status),
                 (Life::Ended | Life::Killed, phase) => {
                     "unknown".clone_into(&mut task.status);

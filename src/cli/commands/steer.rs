@@ -48,8 +48,6 @@ fn in_session(list: &Path, session: &str, command: Command) -> Result<u8, Error>
     if let Some(why) = answer.refused {
         return Err(Error::failed(why));
     }
-    for notice in &answer.notices {
-        output::print(&format!("{notice}\n"))?;
-    }
+    output::print(&(answer.notices.join("\n") + "\n"))?;
     Ok(exit::DONE)
 }
