@@ -204,7 +204,7 @@ mod tests {
         let value = json!({ "source": { "path": "/x" }, "on": true });
         for (format, text) in [
             (Format::Json, "{\n  // mine\n  \"a\": [1,2],\n  \"b\": {}\n}\n"),
-            (Format::Json, "{ \"x\": { \"other\": 1 } }\n"),
+            (Format::Json, "{\n  \"x\": {\n    \"other\": 1\n  }\n}\n"),
             (Format::Toml, "# mine\na = 1 # so\n\n[b]\nc = [1,\n 2]\n"),
             (Format::Toml, "[x.other]\nkept = true\n"),
         ] {

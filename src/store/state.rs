@@ -766,42 +766,27 @@ mod tests {
         let text = std::fs::read_to_string(folder.path().join(".ralph-state.json")).unwrap();
         insta::assert_snapshot!(text, @r#"
         {
-          "awaitingApproval": true,
+          "version": 1,
+          "source": "plan",
+          "name": "export",
           "basePath": "./specs/export",
-          "commitSpec": true,
-          "fixTaskMap": {
-            "1.1": {
-              "attempts": 1,
-              "fixTaskIds": [
-                "1.1.1"
-              ]
-            }
-          },
+          "tasksFile": "tasks.md",
+          "phase": "execution",
+          "taskIndex": 1,
+          "totalTasks": 4,
+          "taskIteration": 1,
+          "maxTaskIterations": 5,
           "globalIteration": 3,
           "maxGlobalIterations": 100,
-          "maxTaskIterations": 5,
-          "name": "export",
           "parallelGroup": {
-            "endIndex": 2,
-            "isParallel": true,
             "startIndex": 1,
+            "endIndex": 2,
             "taskIndices": [
               1,
               2
-            ]
+            ],
+            "isParallel": true
           },
-          "phase": "execution",
-          "relatedSpecs": [],
-          "run": {
-            "approvalBefore": "no",
-            "id": "r1",
-            "pid": 123,
-            "sessionId": null,
-            "startedAt": "2026-02-03T04:05:06.000Z"
-          },
-          "source": "plan",
-          "taskIndex": 1,
-          "taskIteration": 1,
           "taskResults": {
             "1": {
               "status": "pending"
@@ -810,9 +795,24 @@ mod tests {
               "status": "pending"
             }
           },
-          "tasksFile": "tasks.md",
-          "totalTasks": 4,
-          "version": 1
+          "fixTaskMap": {
+            "1.1": {
+              "attempts": 1,
+              "fixTaskIds": [
+                "1.1.1"
+              ]
+            }
+          },
+          "awaitingApproval": true,
+          "run": {
+            "id": "r1",
+            "pid": 123,
+            "sessionId": null,
+            "startedAt": "2026-02-03T04:05:06.000Z",
+            "approvalBefore": "no"
+          },
+          "commitSpec": true,
+          "relatedSpecs": []
         }
         "#);
         file.finish(&projected("dddo", &[vec![1, 2]], Some(3))).unwrap();
