@@ -823,7 +823,7 @@ mod tests {
             Event::TaskCancelled { task: task(1), started: true },
             begin(1, 2),
         ] {
-            assert_eq!(has(&[&cut_off[..], &[outcome.clone()]].concat()), None, "{outcome:?}");
+            assert_eq!(has(&[&cut_off[..], std::slice::from_ref(&outcome)].concat()), None, "{outcome:?}");
         }
     }
 

@@ -641,7 +641,9 @@ fn what_a_verify_wrote_in_a_call_that_was_killed_is_no_tasks() {
         let there = world.fifo("there");
         let session = session(&world);
         let tasks = tasks(&session.next());
-        tasks.values().for_each(|task| session.act(task));
+        for task in tasks.values() {
+            session.act(task);
+        }
         let ids: Vec<&str> = tasks.keys().map(String::as_str).collect();
         let mut command = session.command(&[&["finish"], &ids[..]].concat());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -682,7 +684,8 @@ fn a_second_try_in_a_tree_of_its_own_goes_on_from_the_first_and_not_from_what_it
 
 #[test]
 fn the_limit_holds_and_the_rest_of_a_group_comes_after() {
-    let list: String = (1..=5).map(|n| format!("- [ ] 1.{n} [P] Task\n  - **Do**: echo {n} > {n}.txt\n")).collect();
+    let tasks = (1..=5).map(|n| format!("- [ ] 1.{n} [P] Task\n  - **Do**: echo {n} > {n}.txt\n"));
+    let list = tasks.collect::<Vec<_>>().concat();
     let world = World::new(&list).settings("[run]\nmax_parallel = 2");
     let session = session(&world);
     let mut given = Vec::new();
