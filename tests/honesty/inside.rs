@@ -684,8 +684,8 @@ fn a_second_try_in_a_tree_of_its_own_goes_on_from_the_first_and_not_from_what_it
 
 #[test]
 fn the_limit_holds_and_the_rest_of_a_group_comes_after() {
-    let tasks = (1..=5).map(|n| format!("- [ ] 1.{n} [P] Task\n  - **Do**: echo {n} > {n}.txt\n"));
-    let list = tasks.collect::<Vec<_>>().concat();
+    let lines = (1..=5).map(|n| format!("- [ ] 1.{n} [P] Task\n  - **Do**: echo {n} > {n}.txt\n"));
+    let list = lines.collect::<Vec<_>>().concat();
     let world = World::new(&list).settings("[run]\nmax_parallel = 2");
     let session = session(&world);
     let mut given = Vec::new();
