@@ -150,14 +150,23 @@ fn a_task_that_nothing_can_run() {
         "- [ ] 1.1 A\n  - **Run**: `true`\n- [ ] 1.2 B\n- [ ] 1.3 [VERIFY] C\n  - **Verify**: all is well\n",
     );
     let before = contents(&env.work());
-    let output = env.spec(["run", "tasks.md"]);
+    // An agent that is installed on this machine would be used.
+    let bin = env.path("../bin");
+    std::fs::create_dir(&bin).expect("a folder");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for program in ["git", "sh"] {
+        let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.exists());
+        std::os::unix::fs::symlink(found.expect("it is there"), bin.join(program)).expect("a link");
+    }
+    let output = env.output(env.spec_command(["run", "tasks.md"]).env("PATH", &bin));
     assert_eq!(contents(&env.work()), before);
     assert_snapshot!(output, @r"
     --- stderr ---
     error: 2 tasks with neither a Run field nor an executor:
       tasks.md:3: 1.2 B
       tasks.md:4: 1.3 [VERIFY] C
-    hint: name a command that carries out tasks with --exec 'CMD' (the prompt comes on its standard input)
+    hint: name an agent with --agent NAME (none that spec knows is on PATH; `spec agents` lists them)
+    hint: or a command that carries out tasks with --exec 'CMD' (the prompt comes on its standard input)
     hint: or give the tasks a **Run** field with the commands to run
     [exit code: 2]
     ");
