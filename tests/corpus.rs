@@ -6,7 +6,7 @@
 #![expect(clippy::print_stdout, reason = "what was compared is counted and shown")]
 
 use serde_json::Value;
-use spec::document::{Document, Item, Role, apply, mended, mends, parse};
+use spec::document::{Document, Insertion, Item, Proposed, Role, Spot, apply, mended, mends, parse};
 use spec::plan::{Options, build, propose};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -248,4 +248,58 @@ fn marks_proposed_for_real_lists_bring_no_conflict() {
         lists_marked += usize::from(!proposal.groups.is_empty());
     }
     println!("{marked} tasks could be marked, in {groups} groups of {lists_marked} lists");
+}
+
+/// Real lists take fixes, prerequisites and parts, and nothing else of them changes: of each the first open tasks.
+#[test]
+fn real_lists_take_what_is_put_in() {
+    let Some(corpus) = corpus() else { return };
+    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut refused: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for list in lists(&corpus) {
+        let (document, _) = parse(list.source.clone(), &list.name);
+        let is_open = |index: &usize| {
+            let item = &document.items[*index];
+            item.role == Role::Task && !item.checked
+        };
+        for index in (0..document.items.len()).filter(is_open).take(2) {
+            let id = document.items[index].id.clone().unwrap_or_default();
+            let fix =
+                format!("- [ ] [FIX {id}] Mend it\n  - **Do**: mend\n  - **Files**: a.rs\n  - **Verify**: `true`");
+            let fix = Proposed { markers: vec![format!("FIX {id}")], ..Proposed::read(&fix).expect("a task") };
+            let parts = ["- [ ] One\n  - **Do**: one", "- [ ] Two\n  - **Do**: two"];
+            let parts = parts.map(|part| Proposed::read(part).expect("a task"));
+            for (what, spot, tasks) in [
+                ("behind", Spot::Behind(index), &[fix][..]),
+                ("before", Spot::Before(index), &parts[..1]),
+                ("below", Spot::Below(index), &parts[..]),
+            ] {
+                let count = counts.entry(what).or_default();
+                count.0 += 1;
+                match document.insert(spot, index, tasks, &list.name) {
+                    Ok(Insertion { edit, document: after, items }) => {
+                        count.1 += 1;
+                        let mut bytes = after.source.to_vec();
+                        bytes.drain(edit.at.start..edit.at.start + edit.with.len());
+                        assert_eq!(bytes, list.source, "{}: every other byte stays", list.name);
+                        let found = document.rematch(&after);
+                        assert!(found.iter().all(Option::is_some), "{}: each old one is found", list.name);
+                        let id = document.items[index].id.as_deref().and_then(|id| document.item_of_id(id));
+                        if what == "behind" && id == Some(index) {
+                            assert_eq!(after.mends(items[0]), found[index], "{}: it mends that one", list.name);
+                        }
+                    }
+                    Err(why) => refused.entry(format!("{what}: {why}")).or_default().push(format!(
+                        "{}:{}",
+                        list.name,
+                        document.label(index)
+                    )),
+                }
+            }
+        }
+    }
+    println!("{counts:?}, refused {refused:#?}");
+    for (what, (tried, taken)) in counts {
+        assert!(taken * 100 >= tried * 96, "{what}: {taken} of {tried}");
+    }
 }

@@ -292,7 +292,9 @@ impl Document {
         let is_task = |(index, id): (&usize, &Option<String>)| {
             let item = &document.items[*index];
             let within = item.block.end <= region.end;
-            item.role == Role::Task && !item.checked && item.id == *id && item.parent == parent && within
+            // Where parts are told by ids alone (`2.` and `2.1` side by side) a fix is no part.
+            let parent = item.parent == parent || item.parent.is_none() && document.mends(*index).is_some();
+            item.role == Role::Task && !item.checked && item.id == *id && parent && within
         };
         if new.len() != ids.len() || !new.iter().zip(ids).all(is_task) {
             return Err("it would not be read as a task at its place in this list".to_owned());

@@ -222,6 +222,10 @@ impl Tally {
                 });
             }
             Event::TaskAsked { task, request, .. } if request != "ADD_FOLLOWUP" => drop(self.forget(task)),
+            // What is split is a parent from then on, and no task.
+            Event::TaskInserted { kind, inserted, .. } => {
+                self.tasks = (self.tasks + inserted.len()).saturating_sub(usize::from(kind == "SPLIT_TASK"));
+            }
             Event::TaskSkipped { task } => self.leave_out(task, Why::Skipped),
             Event::TaskCancelled { task, .. } => self.leave_out(task, Why::Cancelled),
             Event::TaskComplete { task, verify, seconds, .. } => {

@@ -653,8 +653,9 @@ impl Driver {
                 let life = std::mem::take(&mut self.parts.lives[node]);
                 if self.growth.may_mend(node) {
                     let Life { failure, progress, salvage, seconds, .. } = life;
+                    let (gone, mended) = (salvage.is_some(), true);
                     self.parts.lives[node] =
-                        Life { failure, progress, salvage, seconds, gone: true, mended: true, ..Life::default() };
+                        Life { failure, progress, salvage, seconds, gone, mended, ..Life::default() };
                 }
             }
             Effect::Skip { node } => {

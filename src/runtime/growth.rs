@@ -104,7 +104,7 @@ impl Driver {
                 let reason = asked_for(request.wanted.name(), salvage.as_deref());
                 let life = &mut self.parts.lives[node];
                 life.failure = Some(Box::new(Failure::new(Code::ReportedFailure, reason)));
-                (life.gone, life.job, life.agent) = (true, None, None);
+                (life.gone, life.job, life.agent) = (salvage.is_some(), None, None);
                 Ok(Told::Asked { node })
             }
             (Err(_), None) => Ok(Told::Ended { node, result }),

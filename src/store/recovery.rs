@@ -542,7 +542,8 @@ impl Recovered {
             }
             Event::TaskAsked { task, request, salvage, .. } => {
                 let record = self.record(task);
-                (record.phase, record.gone) = (Phase::Waiting, true);
+                (record.phase, record.gone) = (Phase::Waiting, salvage.is_some());
+                record.handed_out = None;
                 record.fail("reported_failure", &asked_for(request, salvage.as_deref()), "", false);
             }
             Event::TaskInserted { task, kind, inserted, depth, .. } => {
@@ -550,7 +551,6 @@ impl Recovered {
                     // It is to be tried again, from its first attempt.
                     let record = self.record(task);
                     (record.phase, record.attempts, record.timeouts, record.conflicts) = (Phase::Waiting, 0, 0, 0);
-                    record.gone = true;
                     record.failed_in = None;
                 }
                 let tasks = inserted.iter().map(|task| task.key.clone()).collect();
@@ -560,7 +560,7 @@ impl Recovered {
             Event::ListCommitMade { commit, parent } => {
                 self.list_commit = Some(Made { commit: commit.clone(), parent: parent.clone() });
             }
-            Event::TaskFailed { task, title, code, reason, evidence, .. } => {
+            Event::TaskFailed { task, title, code, reason, evidence, salvage, .. } => {
                 self.followups.remove(&task.key);
                 let record = self.record(task);
                 record.title.clone_from(title);
@@ -568,6 +568,7 @@ impl Recovered {
                 record.handed_out = None;
                 record.failed_in = Some(envelope.run.clone());
                 record.fail(code, reason, evidence, true);
+                record.gone = salvage.is_some();
             }
             Event::TaskBlocked { task, .. } => self.record(task).phase = Phase::Blocked,
             Event::TaskSkipped { task } => self.record(task).leave(Phase::Skipped),
@@ -825,6 +826,52 @@ mod tests {
         ] {
             assert_eq!(has(&[&cut_off[..], std::slice::from_ref(&outcome)].concat()), None, "{outcome:?}");
         }
+    }
+
+    fn asked(index: usize, request: &str) -> Event {
+        let (request, reason, salvage) = (request.into(), "r".into(), Some("refs/x".into()));
+        Event::TaskAsked { task: task(index), attempt: 1, request, reason, proposed: vec!["- [ ] a".into()], salvage }
+    }
+
+    fn inserted(index: usize, kind: &str) -> Event {
+        let inserted = vec![task(index + 100)];
+        Event::TaskInserted { task: task(index), kind: kind.into(), reason: "r".into(), inserted, depth: 1 }
+    }
+
+    #[test]
+    fn who_asked_or_is_mended_is_run_again_and_it_does_not_count() {
+        let found = fold([start(), begin(1, 1), ended(1, 1), asked(1, "SPLIT_TASK")]);
+        let record = &found.tasks[&key(1)];
+        assert_eq!((record.resume(false), record.attempts, record.tries, record.gone), (Resume::Run, 0, 1, true));
+        let reason = record.failure.as_ref().map(|failure| failure.reason.as_str());
+        assert_eq!(reason, Some("asked for SPLIT_TASK, which has landed since; what it had made is kept as refs/x"));
+        assert!(found.followups.is_empty());
+        let events = [start(), begin(1, 1), retry(1, 1, "timeout", true), begin(1, 2), failed(1, 2)];
+        assert_eq!(fold(events.clone()).tasks[&key(1)].resume(false), Resume::Leave);
+        let found = fold(events.into_iter().chain([inserted(1, "FIX")]));
+        let record = &found.tasks[&key(1)];
+        assert_eq!((record.resume(false), record.attempts, record.timeouts, record.tries), (Resume::Run, 0, 0, 2));
+        let it = Inserted { of: key(1), kind: "FIX".into(), tasks: vec![key(101)], depth: 1 };
+        assert_eq!(found.inserted, [it]);
+        // Tried again, it fails by as many tries as before.
+        let found =
+            fold([start(), begin(1, 1), failed(1, 1), inserted(1, "FIX"), begin(1, 2), retry(1, 2, "crash", true)]);
+        assert_eq!(found.tasks[&key(1)].attempts, 1);
+    }
+
+    #[test]
+    fn a_follow_up_is_owed_until_it_is_put_in() {
+        let owed = |events: Vec<Event>| fold([start()].into_iter().chain(events)).followups.len();
+        let followup = || asked(1, "ADD_FOLLOWUP");
+        assert_eq!(owed(vec![followup(), complete(1, 1, None)]), 1);
+        assert_eq!(owed(vec![followup(), failed(1, 1)]), 0, "what failed asks for nothing");
+        assert_eq!(owed(vec![followup(), complete(1, 1, None), run_complete(), start()]), 1, "over the end of a run");
+        let put_in = vec![followup(), complete(1, 1, None), inserted(1, "ADD_FOLLOWUP"), run_complete(), start()];
+        assert_eq!(owed(put_in.clone()), 0);
+        assert!(fold([start()].into_iter().chain(put_in)).inserted.is_empty(), "limits count anew");
+        let made = Event::ListCommitMade { commit: "c".into(), parent: None };
+        assert_eq!(fold([start(), made.clone()]).list_commit.map(|made| made.commit).as_deref(), Some("c"));
+        assert_eq!(fold([start(), made, run_complete(), start()]).list_commit, None);
     }
 
     #[test]

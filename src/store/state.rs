@@ -595,6 +595,19 @@ mod tests {
     }
 
     #[test]
+    fn fixes_are_those_of_the_list() {
+        let list = "- [ ] 1.3 A\n- [x] 1.3.1 [FIX 1.3] b\n- [ ] 1.3.2 [FIX 1.3] c\n- [ ] 1.3.2.1 [FIX 1.3.2] d\n- [ ] 2 [FIX 9] e\n";
+        let (doc, _) = crate::document::parse(list.as_bytes(), "");
+        let fixed = Fixed::all(&doc, |index| (index == 0).then(|| "verify_failed: exit 1".to_owned()));
+        let map: Map<String, Value> = fixed.iter().map(|fixed| (fixed.task.clone(), fixed.to_wire())).collect();
+        let wanted = serde_json::json!({
+            "1.3": { "attempts": 2, "fixTaskIds": ["1.3.1", "1.3.2"], "lastError": "verify_failed: exit 1" },
+            "1.3.2": { "attempts": 1, "fixTaskIds": ["1.3.2.1"] },
+        });
+        assert_eq!(Value::Object(map), wanted);
+    }
+
+    #[test]
     fn the_file_is_that_of_the_contract() {
         let folder = tempfile::tempdir().unwrap();
         let (mut file, taken) = StateFile::take(&paths(&folder)).unwrap();

@@ -82,6 +82,7 @@ fn a_task_that_is_split_becomes_the_parent_of_its_parts() {
     let kept = world.env.git(["for-each-ref", "--format=%(refname)", "refs/spec/salvage"]);
     assert_eq!(world.env.git(["show", &format!("{kept}:half.txt")]), "half");
     assert_eq!(world.tries("1.1"), 1, "it is not run again");
+    assert!(output.stderr.contains("1.1.1 1.1.2 to the list, for 1.1 (SPLIT_TASK)"), "{output}");
     assert!(output.stdout.ends_with("ALL_TASKS_COMPLETE\n\n"), "{output}");
 }
 
