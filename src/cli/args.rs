@@ -424,7 +424,7 @@ pub struct RunArgs {
     /// After a failure go on with everything that does not need the failed task
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     pub keep_going: Option<bool>,
-    /// Put [FIX] tasks into the list for what fails for good, and try it again behind them
+    /// Put FIX tasks into the list for what fails for good, and try it again behind them
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     pub recovery: Option<bool>,
     /// A skipped task does not make the exit code 1

@@ -4,7 +4,7 @@
 //! the log in pieces of fixed size, watches the limits, and at the end makes sure through [`tree`] that
 //! nothing is left. Memory stays bounded however much is printed: the log has every byte, the [`Outcome`] the tail, a
 //! [`LineSink`] sees each line of standard output in full, and lines for display are dropped when nobody takes them. What
-//! is kept or shown has passed the [`mask`](crate::mask) before; only the [`LineSink`] gets the lines as they are.
+//! is kept or shown has passed the [`crate::mask`] before; only the [`LineSink`] gets the lines as they are.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};

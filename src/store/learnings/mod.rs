@@ -2,7 +2,7 @@
 //! the failures and cures that journals have.
 //!
 //! An index (`SQLite` with FTS5) follows those files by their stamps: it holds nothing of its own, may be deleted at any
-//! time, and is made anew when it is damaged. Several runs may use it at once. [`sources`] says which files, and what is
+//! time, and is made anew when it is damaged. Several runs may use it at once. `sources` says which files, and what is
 //! in them; `runtime::brief` and `spec learnings` ask.
 
 mod query;
