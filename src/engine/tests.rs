@@ -1064,7 +1064,7 @@ fn a_try_that_goes_on_outside_is_running_and_what_has_failed_is_not_told_again()
     assert_eq!((state.phase(0), state.phase(1), state.running()), (Phase::Running, Phase::Failed, 2));
     assert_eq!(state.stage(), Some(1));
     assert_eq!(tell(&mut state, 1, broke(0, Code::NoChange)), ["retry 0 no_change 0", "start 3 #1 1000"]);
-    assert_eq!(tell(&mut state, 2, ended(2)), ["passed 2", "start 0 #3 1000"]);
+    assert_eq!(tell(&mut state, 2, ended(2)), ["passed 2", "start 0 #3 1000 round 2"]);
 }
 
 /// An agent with one to fall back on, from its second attempt on the other way round.

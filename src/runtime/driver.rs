@@ -73,6 +73,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const STATE_EVERY: Duration = Duration::from_millis(50);
 /// An isolated progress file is read up to here.
 const PROGRESS_MAX: usize = 1024 * 1024;
+/// How long nothing starts for an account at its limit, at least.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// The exit code by which an executor says "later": `EX_TEMPFAIL` of sysexits.
 const LATER: i32 = 75;
 
@@ -655,7 +657,7 @@ impl Driver {
                     let Life { failure, progress, salvage, seconds, .. } = life;
                     let (gone, mended) = (salvage.is_some(), true);
                     self.parts.lives[node] =
-                        Life { failure, progress, salvage, seconds, gone, mended, ..Life::default() };
+                        Life { failure, seconds, progress, gone, salvage, mended, ..Life::default() };
                 }
             }
             Effect::Skip { node } => {
@@ -1529,6 +1531,8 @@ impl Driver {
         let account = self.parts.board.account(account);
         let wait = limit.resets.as_ref().map(|resets| Duration::from_secs(resets.wait(&clock::wall_zoned())));
         self.limits.insert(account, limit.clone());
+        // Where nobody knows when, and waiting is switched off, it would be asked all the time.
+        let wait = wait.or_else(|| self.parts.settings.backoff.is_zero().then_some(SHORTEST_WAIT));
         // What is over by the time that it is told is tried again with the shortest wait.
         let until = wait.filter(|wait| !wait.is_zero()).map(|wait| self.now() + wait.as_millis() as Millis);
         self.told.push_back(Told::Closed { account, until });
