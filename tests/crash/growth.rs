@@ -18,13 +18,14 @@ const TASKS: &str = "\
   - **Files**: 1.4.txt
 ";
 
+/// A try that was killed leaves what it wrote to the next, so a fix notes itself once.
 const WORK: &str = r#"
 ask() { printf 'TASK_MODIFICATION_REQUEST\n```json\n{"type": "%s", "proposedTasks": [%s]}\n```\n' "$1" "$2"; }
 case $SPEC_TASK_ID in
 1.1) ask SPLIT_TASK '"- [ ] Part one", "- [ ] Part two"' ;;
 1.2) if test -e 1.2.1.txt; then echo x > 1.2.txt; else ask ADD_PREREQUISITE '"- [ ] First"'; fi ;;
 1.3) test -e 1.3.txt || echo bad > 1.3.txt ;;
-1.3.*) echo good > 1.3.txt; echo "$SPEC_TASK_ID" >> fixed.txt ;;
+1.3.*) echo good > 1.3.txt; grep -qx "$SPEC_TASK_ID" fixed.txt 2>/dev/null || echo "$SPEC_TASK_ID" >> fixed.txt ;;
 1.4) echo x > 1.4.txt; ask ADD_FOLLOWUP '"- [ ] More"' ;;
 *) echo x > $SPEC_TASK_ID.txt ;;
 esac
