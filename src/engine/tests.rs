@@ -629,6 +629,7 @@ fn what_no_budget_allows_waits_and_its_try_was_not_begun() {
 fn what_other_runs_have_reserved_is_waited_for() {
     let (mut state, _) = start(policy(3), vec![exec(0), exec(1)], &[&[0, 1]]);
     assert!(tell(&mut state, 1, Event::Unfunded { node: 1, wait: true }).is_empty());
+    assert!(state.may_be_funded());
     assert_eq!(tell(&mut state, 2, ended(0)), ["passed 0"], "the batch lands as a whole");
     assert_eq!(tell(&mut state, 3, Event::Funds), ["start 1 #1 1000"]);
     assert_eq!(tell(&mut state, 4, ended(1)), ["passed 1", "landing [0, 1]", "land 0"]);
@@ -1042,6 +1043,8 @@ fn a_report_about_what_is_not_under_way_changes_nothing() {
         assert!(tell(&mut state, 2, late).is_empty());
     }
     assert_eq!((state.phase(0), state.phase(1), state.running()), (Phase::Running, Phase::Verifying, 2));
+    assert!(tell(&mut state, 3, Event::Unfunded { node: 1, wait: false }).is_empty());
+    assert_eq!((state.phase(1), state.running()), (Phase::Verifying, 2), "what was begun was funded");
 }
 
 #[test]
@@ -1065,6 +1068,17 @@ fn a_try_that_goes_on_outside_is_running_and_what_has_failed_is_not_told_again()
     assert_eq!(state.stage(), Some(1));
     assert_eq!(tell(&mut state, 1, broke(0, Code::NoChange)), ["retry 0 no_change 0", "start 3 #1 1000"]);
     assert_eq!(tell(&mut state, 2, ended(2)), ["passed 2", "start 0 #3 1000 round 2"]);
+}
+
+#[test]
+fn a_try_that_goes_on_outside_keeps_what_it_started_with_before_its_stage_too() {
+    let out = Seed { tries: 1, attempts: 0, out: true, ..Seed::default() };
+    let stage = |node| Stage { number: node + 1, nodes: vec![node] };
+    let mut state = RunState::new(policy(1), vec![(exec(0), out)], vec![stage(0)]);
+    let changed = TaskSpec { max_attempts: 1, ..exec(3) };
+    let replan = Replan { stages: vec![stage(0)], specs: vec![(0, changed)], ..Replan::default() };
+    assert_eq!(tell(&mut state, 0, Event::Replan(Box::new(replan))), ["begin 1 [0]"]);
+    assert_eq!(tell(&mut state, 1, broke(0, Code::NoChange))[0], "retry 0 no_change 0", "three attempts, as it began");
 }
 
 /// An agent with one to fall back on, from its second attempt on the other way round.
