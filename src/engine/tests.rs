@@ -1073,10 +1073,10 @@ fn a_try_that_goes_on_outside_is_running_and_what_has_failed_is_not_told_again()
 #[test]
 fn a_try_that_goes_on_outside_keeps_what_it_started_with_before_its_stage_too() {
     let out = Seed { tries: 1, attempts: 0, out: true, ..Seed::default() };
-    let stage = |node| Stage { number: node + 1, nodes: vec![node] };
-    let mut state = RunState::new(policy(1), vec![(exec(0), out)], vec![stage(0)]);
+    let turn = |node| Stage { number: node + 1, nodes: vec![node] };
+    let mut state = RunState::new(policy(1), vec![(exec(0), out)], vec![turn(0)]);
     let changed = TaskSpec { max_attempts: 1, ..exec(3) };
-    let replan = Replan { stages: vec![stage(0)], specs: vec![(0, changed)], ..Replan::default() };
+    let replan = Replan { stages: vec![turn(0)], specs: vec![(0, changed)], ..Replan::default() };
     assert_eq!(tell(&mut state, 0, Event::Replan(Box::new(replan))), ["begin 1 [0]"]);
     assert_eq!(tell(&mut state, 1, broke(0, Code::NoChange))[0], "retry 0 no_change 0", "three attempts, as it began");
 }
