@@ -2,10 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -163,7 +163,45 @@ impl Call {
         output.ok(&command)
     }
 
+    /// Starts it, to be asked one thing after the other.
+    pub(super) fn talk(mut self) -> Result<Talk, Error> {
+        let program = PathBuf::from(self.command.get_program());
+        let io = |action| {
+            let path = program.clone();
+            move |source| Error::Io { action, path, source }
+        };
+        let said = tempfile::tempfile().map_err(io("make a file for the output of"))?;
+        let stderr = said.try_clone().map_err(io("make a file for the output of"))?;
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
+        let mut child = self.spawn().map_err(io("start"))?;
+        let group = Pid::from_raw(child.id().cast_signed());
+        let (questions, asked) = mpsc::channel::<Vec<u8>>();
+        let (answer, answers) = mpsc::channel();
+        let worker = thread::spawn(move || {
+            if let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) {
+                let mut stdout = BufReader::new(stdout);
+                for question in asked {
+                    let mut line = Vec::new();
+                    let answered = stdin
+                        .write_all(&question)
+                        .and_then(|()| stdin.flush())
+                        .and_then(|()| stdout.read_until(b'\n', &mut line));
+                    if answer.send(answered.map(|_| line)).is_err() {
+                        break;
+                    }
+                }
+            }
+            // It was asked all there was: how it ends does not matter.
+            child.wait().ok();
+        });
+        Ok(Talk { name: self.name, group, limit: self.limit, said, answers, running: Some((questions, worker)) })
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is the one place that starts git")]
+    fn spawn(&mut self) -> std::io::Result<Child> {
+        self.command.spawn()
+    }
+
     fn finish(mut self, merged: bool) -> Result<Output, Error> {
         let program = PathBuf::from(self.command.get_program());
         let io = |action| {
@@ -184,7 +222,8 @@ impl Call {
         } else {
             self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
-        let child = self.command.stdin(stdin).spawn().map_err(io("start"))?;
+        self.command.stdin(stdin);
+        let child = self.spawn().map_err(io("start"))?;
         let group = Pid::from_raw(child.id().cast_signed());
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || sender.send(child.wait_with_output()));
@@ -210,6 +249,49 @@ impl Call {
         }
         let output = ended.map_err(io("wait for"))?;
         Ok(Output { exit: output.status.code(), stdout: output.stdout, stderr: printed + &said(&output.stderr) })
+    }
+}
+
+/// A call that is asked one thing after the other, and answers each with a line. It ends when this is dropped.
+pub(super) struct Talk {
+    name: String,
+    group: Pid,
+    limit: Duration,
+    /// What it says beside its answers.
+    said: File,
+    answers: mpsc::Receiver<std::io::Result<Vec<u8>>>,
+    running: Option<(mpsc::Sender<Vec<u8>>, thread::JoinHandle<()>)>,
+}
+
+impl Talk {
+    /// Gives it this, and takes the line that it answers, without its end.
+    pub(super) fn ask(&mut self, question: Vec<u8>) -> Result<Vec<u8>, Error> {
+        if let Some((questions, _)) = &self.running {
+            // Where nobody takes it, nobody answers either.
+            questions.send(question).ok();
+        }
+        let answer = self.answers.recv_timeout(self.limit);
+        if let Ok(Ok(line)) = &answer
+            && let Some(line) = line.strip_suffix(b"\n")
+        {
+            return Ok(line.to_vec());
+        }
+        killpg(self.group, Signal::SIGKILL).ok();
+        let command = self.name.clone();
+        let stderr = String::from_utf8_lossy(&read_back(&mut self.said).unwrap_or_default()).into_owned();
+        Err(match answer {
+            Err(mpsc::RecvTimeoutError::Timeout) => Error::TimedOut { command, seconds: self.limit.as_secs(), stderr },
+            _ => Error::Failed { command, exit: None, stderr },
+        })
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        if let Some((questions, worker)) = self.running.take() {
+            drop(questions);
+            worker.join().ok();
+        }
     }
 }
 

@@ -31,7 +31,24 @@ impl RepoPath {
     /// Its last part.
     #[must_use]
     pub fn name(&self) -> &[u8] {
-        self.0.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+        self.split().1
+    }
+
+    /// The folder it is in (empty for the root), and its last part.
+    pub(super) fn split(&self) -> (&[u8], &[u8]) {
+        split(&self.0)
+    }
+
+    /// The folders on the way to it, from the root on, which is empty.
+    pub(super) fn folders(&self) -> impl Iterator<Item = &[u8]> {
+        let inner = self.0.iter().enumerate().filter(|&(_, &byte)| byte == b'/').map(|(at, _)| &self.0[..at]);
+        std::iter::once(&self.0[..0]).chain(inner)
+    }
+
+    /// What has this name in a folder.
+    pub(super) fn join(folder: &[u8], name: &[u8]) -> Self {
+        let parts = [folder, name];
+        Self(if folder.is_empty() { name.to_vec() } else { parts.join(&b'/') })
     }
 
     /// Where it is on disk.
@@ -82,6 +99,14 @@ impl RepoPath {
             at += if byte.is_some() { 3 } else { 1 };
         }
         Self(bytes)
+    }
+}
+
+/// The folder that a path is in (empty for the root), and its last part.
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (&[], path),
     }
 }
 

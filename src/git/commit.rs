@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::call::PRIVATE;
 use super::change::{Blob, Change, Mode, Oid, RepoPath};
 use super::error::{CommitError, Error};
 use super::head::HeadState;
 use super::land::Work;
 use super::repo::{Repo, index_records, unexpected};
+use super::trees::{Trees, Written};
 
 /// How long a lock that someone else holds is left alone before the next try.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -52,9 +52,8 @@ impl Patience {
 #[derive(Debug)]
 pub struct Committer {
     pub(super) repo: Repo,
-    /// An index of our own, and the commit whose tree it holds: the tip, as a rule.
-    index: PathBuf,
-    holds: Option<Oid>,
+    /// What was looked at of the tip, as a rule.
+    pub(super) trees: Trees,
     pub(super) patience: Patience,
     /// The last commit of a chain that is not published yet, and what is set about commits: no task runs in between.
     pub(super) chain: Option<(Oid, Settings)>,
@@ -139,11 +138,9 @@ pub struct Published {
 impl Committer {
     /// Commits to this repository.
     pub fn new(repo: &Repo) -> Result<Self, Error> {
-        let index = repo.own_dir()?.join("commit.index");
         Ok(Self {
             repo: repo.clone(),
-            index,
-            holds: None,
+            trees: Trees::default(),
             patience: Patience::NORMAL,
             chain: None,
             texts: BTreeMap::new(),
@@ -157,7 +154,10 @@ impl Committer {
         if changes.is_empty() {
             return Ok(Prepared { commit: None, not_added });
         }
-        let tree = self.write_tree(parent, &changes)?;
+        let Written { tree, clashes } = self.trees.write(&self.repo, parent, &changes)?;
+        if !clashes.is_empty() {
+            return Err(CommitError::Conflict { paths: clashes.into_iter().collect() });
+        }
         let message = with_trailers(request.message, request.trailers);
         let settings = match self.chain.take() {
             Some((last, settings)) if Some(&last) == parent => settings,
@@ -168,7 +168,9 @@ impl Committer {
             Some(hooks) => self.commit_with_hooks(hooks, parent, &tree, &message)?,
             None => self.commit_tree(parent, &tree, &message, *signs)?,
         };
-        self.holds = hooks.is_none().then(|| id.clone());
+        if hooks.is_none() {
+            self.trees.committed(&id);
+        }
         let subject = message.lines().next().unwrap_or_default().to_owned();
         let asked = Some((changes, hooks.is_some()));
         self.chain = Some((id.clone(), settings));
@@ -274,7 +276,7 @@ impl Committer {
     /// What the commit is to change on `parent`, and which edits it leaves out.
     fn contents(&mut self, parent: Option<&Oid>, request: &CommitRequest<'_>) -> Result<Contents, CommitError> {
         let paths = request.changes.iter().map(|change| &change.path).chain(request.edits.iter().map(|edit| edit.path));
-        let mut base = self.repo.blobs_at(parent, paths)?;
+        let mut base = self.trees.blobs(&self.repo, parent, paths)?;
         let unlike = |change: &Change| base.get(&change.path) != change.old.as_ref();
         let merged = match (request.work, parent) {
             (Some(work), Some(tip)) if request.changes.iter().any(unlike) => Some(self.merged(tip, work)?),
@@ -338,18 +340,6 @@ impl Committer {
             self.texts.insert(blob.oid.clone(), text);
         }
         Ok(blobs)
-    }
-
-    /// The tree of `parent` with these changes.
-    pub(super) fn write_tree(&mut self, parent: Option<&Oid>, changes: &[Change]) -> Result<Oid, Error> {
-        if self.holds.is_none() || self.holds.as_ref() != parent {
-            let parent = parent.map_or("--empty", Oid::as_str);
-            self.repo.git.call("read-tree").arg(parent).index(&self.index).ok()?;
-        }
-        self.holds = None;
-        self.repo.set_index(&self.index, changes.iter().map(|change| (&change.path, change.new.as_ref())))?;
-        let tree = self.repo.git.plumbing("write-tree", &PRIVATE).arg("--missing-ok").index(&self.index).ok()?;
-        Oid::parse(&tree).ok_or_else(|| unexpected("write-tree", &tree))
     }
 
     /// A commit object without hooks.

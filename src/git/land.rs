@@ -266,9 +266,7 @@ impl Repo {
         let emptied = |path: &RepoPath| self.holds_only(&path.on_disk(&self.root), &gone);
         found.extend(unlike_both.into_iter().filter(|path| !emptied(path)));
         for change in files.iter().filter(|change| change.new.is_some() && change.old.is_none()) {
-            let bytes = change.path.as_bytes();
-            let folders = bytes.iter().enumerate().filter(|&(_, &byte)| byte == b'/');
-            for folder in folders.map(|(at, _)| RepoPath::new(&bytes[..at])) {
+            for folder in change.path.folders().skip(1).map(RepoPath::new) {
                 let file = folder.on_disk(&self.root).symlink_metadata().is_ok_and(|entry| !entry.is_dir());
                 if file && !gone.contains(&folder) {
                     found.insert(folder);

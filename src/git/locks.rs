@@ -10,7 +10,7 @@ use super::error::Error;
 
 /// How the names of scratch files in our own folder of the git directory begin: private indexes with their locks, and
 /// folders that go away by themselves unless we are killed.
-const SCRATCH: [&str; 4] = ["snapshot.index", "commit.index", "index-", ".tmp"];
+const SCRATCH: [&str; 3] = ["snapshot.index", "index-", ".tmp"];
 
 /// How long between two looks for a git at work.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);

@@ -26,6 +26,7 @@ mod slots;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod trees;
 mod undo;
 
 pub use attribution::{Attribution, Taken, Unattributed};

@@ -164,6 +164,27 @@ fn both_sides_of_a_file_and_renames_are_merged_and_what_contradicts_is_a_conflic
 }
 
 #[test]
+fn a_file_where_another_task_has_a_folder_is_a_conflict() {
+    each(|fixture| {
+        let slots: Vec<Slot> = (1..4).map(|number| fixture.slot(number)).collect();
+        let file = fixture.make(&slots[0], |root| fixture.put_in(root, "thing", "a file\n"));
+        let folder = fixture.make(&slots[1], |root| fixture.put_in(root, "thing/part", "in a folder\n"));
+        let beside = fixture.make(&slots[2], |root| fixture.put_in(root, "thing/other", "there, too\n"));
+        for (first, second) in [(&file, &folder), (&folder, &file)] {
+            let begin = fixture.tip();
+            let error = fixture.land_all(&[first, second], None).unwrap_err();
+            assert!(matches!(&error, CommitError::Conflict { paths } if *paths == ["thing".into()]), "{error:?}");
+            assert_eq!((fixture.tip(), fixture.status()), (begin, String::new()));
+        }
+        fixture.land_all(&[&folder, &beside], None).unwrap();
+        assert_eq!(
+            (fixture.read("thing/part"), fixture.read("thing/other")),
+            ("in a folder\n".into(), "there, too\n".into())
+        );
+    });
+}
+
+#[test]
 fn one_that_takes_turns_builds_on_the_commit_of_the_one_before() {
     each(|fixture| {
         let (one, two) = (fixture.slot(1), fixture.slot(2));

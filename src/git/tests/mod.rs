@@ -22,6 +22,7 @@ mod locks;
 mod open;
 mod salvage;
 mod snapshot;
+mod trees;
 mod undo;
 
 /// A repository in a temporary folder, with a configuration of its own.

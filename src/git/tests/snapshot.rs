@@ -329,14 +329,7 @@ fn a_file_may_take_the_place_of_a_folder_and_back() {
 #[test]
 fn what_a_killed_run_left_of_its_scratch_files_goes_and_the_rest_stays() {
     each(|fixture| {
-        let scratch = [
-            "snapshot.index",
-            "snapshot.index.lock",
-            "commit.index",
-            "commit.index.lock",
-            "index-x1/index",
-            ".tmpx2/ours",
-        ];
+        let scratch = ["snapshot.index", "snapshot.index.lock", "index-x1/index", ".tmpx2/ours"];
         for name in scratch {
             fixture.write(format!(".git/spec/{name}"), "torn");
         }
