@@ -10,7 +10,7 @@ git -C "$scratch" config user.name demo
 git -C "$scratch" config user.email demo@localhost
 git -C "$scratch" add .
 git -C "$scratch" commit -q -m "chore: add the list"
-cargo build -q --release --manifest-path "$project/Cargo.toml"
-"${CARGO_TARGET_DIR:-$project/target}/release/spec" run "$scratch/specs/demo/tasks.md" "$@"
+cargo build -q --manifest-path "$project/Cargo.toml"
+"${CARGO_TARGET_DIR:-$project/target}/debug/spec" run "$scratch/specs/demo/tasks.md" "$@"
 git -C "$scratch" --no-pager log --oneline
 echo "All of it is in $scratch"
