@@ -3,19 +3,16 @@
 //! own, count as load on the machine, and end with the run. Nothing of it fails a task.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
-use super::attempt::{self, Attempt, Brake, aside};
+use super::attempt::{Attempt, Brake, aside};
 use super::brief;
 use super::driver::{Driver, Job};
 use super::process::Stop;
-use super::sandbox::Cell;
 use super::signals::{Asked, Signals};
 use super::slots::{Claim, Workspace};
 use super::tree;
@@ -23,7 +20,6 @@ use crate::document::quota::Quota;
 use crate::engine::{Kind, Node, Phase};
 use crate::prompt::ahead::{self, State};
 use crate::store::fs::{Durability, write_atomic};
-use crate::store::paths::SpecPaths;
 
 /// The writers of a run.
 #[derive(Default)]
@@ -100,14 +96,14 @@ impl Driver {
 
     /// Starts the writer of one task's brief, unless there is one that holds, or no room.
     fn write_ahead(&mut self, node: Node, command: &str) -> Result<(), String> {
+        if self.parts.engine.running() + self.ahead.len() >= self.admission.ceiling() {
+            return Ok(());
+        }
         let job = self.new_job(node);
         let asked = self.asked(node, 1, &job);
         let file = brief::prepared_file(&asked);
         if file.exists() {
             self.ahead.settled.insert(node);
-            return Ok(());
-        }
-        if self.parts.engine.running() + self.ahead.len() >= self.admission.ceiling() {
             return Ok(());
         }
         let task = self.task(node);
@@ -133,53 +129,16 @@ impl Driver {
 
     /// How the writer is run.
     fn writer(&self, node: Node, job: &Job, claim: &Claim) -> Attempt {
-        let parts = &self.parts;
-        let root = claim.root();
-        let entry = &parts.board.entries[node];
-        let log = SpecPaths::log_name(&parts.run, entry.task.index, &entry.title, 0);
-        let inside = |path: &Path| match &parts.slots {
-            Some(slots) => slots.yard.inside(path, &root),
-            None => path.to_owned(),
-        };
-        let mut vars: Vec<(&'static str, OsString)> = vec![
-            ("SPEC_TASK_ID", entry.task.task.clone().into()),
-            ("SPEC_TASK_INDEX", entry.task.index.to_string().into()),
-            ("SPEC_TASK_TITLE", entry.title.replace('\0', "").into()),
-            ("SPEC_FILE", inside(parts.paths.list()).into()),
-            ("SPEC_DIR", inside(parts.paths.folder()).into()),
-            ("SPEC_RUN_ID", parts.run.clone().into()),
-            ("SPEC_BASE_SHA", claim.base().as_str().into()),
-            ("SPEC_WORKTREE", root.clone().into()),
-        ];
-        if let Some(slots) = &parts.slots {
-            vars.extend(slots.yard.variables(&root));
-        }
-        let sandbox = parts.sandbox.as_ref().map(|sandbox| Cell {
-            sandbox: sandbox.clone(),
-            tree: root.clone(),
-            folder: inside(parts.paths.folder()),
-            work: parts.paths.work(),
-            scratch: sandbox.scratch(&format!("{}-ahead", entry.task.index)),
-        });
+        let made = self.in_tree(node, 0, job, Some(&claim.root()), Some(claim.base()), []);
         Attempt {
-            node,
-            shell: Arc::clone(&parts.shell),
-            cwd: job.dir.as_ref().map_or_else(|| root.clone(), |dir| root.join(dir)),
-            root,
-            env: attempt::environment(vars),
-            run: parts.run.clone(),
-            log: parts.paths.folder().join(log).with_extension("prepare.log"),
-            timeout: parts.settings.prepare.timeout,
-            idle: parts.settings.idle_timeout,
-            tool_idle: parts.settings.tool_timeout,
-            grace: parts.settings.grace,
+            log: made.log.with_extension("prepare.log"),
+            timeout: self.parts.settings.prepare.timeout,
             quota: Quota::default(),
-            sandbox,
-            mask: Arc::clone(&parts.mask),
-            display: None,
             // No try of its task: nobody is told.
+            display: None,
             spawned: mpsc::unbounded_channel().0,
             in_use: mpsc::unbounded_channel().0,
+            ..made
         }
     }
 

@@ -291,7 +291,7 @@ impl Driver {
         let timeout = self.parts.settings.timeout.as_millis().try_into().unwrap_or(u64::MAX);
         let own = self.parts.lives[node].own.get_or_insert_default();
         let root = std::mem::replace(&mut own.root, claim.root());
-        let mut attempt = self.attempt(node, self.parts.lives[node].attempt, timeout, &job, Some(&claim));
+        let mut attempt = self.attempt(node, self.parts.lives[node].attempt, timeout, &job, Some(claim.base()));
         if let Some(own) = &mut self.parts.lives[node].own {
             own.root = root;
         }

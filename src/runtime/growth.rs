@@ -81,10 +81,10 @@ impl Driver {
                 why.map(|why| format!("its request for {} is refused: {why}", request.wanted.name()))
             }
         };
-        let task = self.task(node);
         match (request, refused) {
             (_, Some(why)) if followup => {
-                self.notice("warning", "request-refused", &format!("task {}: {why}", task.task));
+                let task = self.task(node).task;
+                self.notice("warning", "request-refused", &format!("task {task}: {why}"));
                 Ok(Told::Ended { node, result })
             }
             (_, Some(why)) => {
@@ -94,13 +94,13 @@ impl Driver {
             }
             (Ok(request), None) if followup => {
                 if result.is_ok() {
-                    self.ask(&task, &request, None)?;
+                    self.ask(node, &request, None)?;
                 }
                 Ok(Told::Ended { node, result })
             }
             (Ok(request), None) => {
                 let salvage = self.set_aside(node, false)?;
-                self.ask(&task, &request, salvage.clone())?;
+                self.ask(node, &request, salvage.clone())?;
                 let reason = asked_for(request.wanted.name(), salvage.as_deref());
                 let life = &mut self.parts.lives[node];
                 life.failure = Some(Box::new(Failure::new(Code::ReportedFailure, reason)));
@@ -111,13 +111,13 @@ impl Driver {
         }
     }
 
-    fn ask(&mut self, task: &TaskRef, request: &Request, salvage: Option<String>) -> Result<(), Fatal> {
+    fn ask(&mut self, node: Node, request: &Request, salvage: Option<String>) -> Result<(), Fatal> {
+        let task = self.task(node);
         self.growth.asked.retain(|(other, _)| other.key != task.key);
         self.growth.asked.push((task.clone(), request.clone()));
-        let attempt = self.parts.board.entries.iter().position(|entry| entry.task.key == task.key);
         self.emit(Event::TaskAsked {
-            task: task.clone(),
-            attempt: attempt.map_or(0, |node| self.parts.lives[node].attempt),
+            task,
+            attempt: self.parts.lives[node].attempt,
             request: request.wanted.name().to_owned(),
             reason: request.reason.clone(),
             proposed: request.tasks.clone(),
