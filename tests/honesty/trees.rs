@@ -432,7 +432,11 @@ fn who_takes_turns_starts_from_what_the_one_before_made() {
         (add, "Files: shared.txt"),
         ("echo other > other.txt", "Files: other.txt"),
         (&format!("{add}; cat other.txt >> shared.txt"), "Files: shared.txt\nDepends: 1.2"),
-        (add, "Files: shared.txt"),
+        // What it started from is no tip of a branch, and its Verify is told the same.
+        (
+            &format!("{add}; echo $SPEC_BASE_SHA > $HOME/base"),
+            "Files: shared.txt\nVerify: `test $SPEC_BASE_SHA = $(cat $HOME/base)`",
+        ),
         ("cat shared.txt > all.txt", "Files: all.txt\nDepends: 1.4"),
     ]));
     let output = world.run([""; 0]);

@@ -295,7 +295,7 @@ impl Driver {
         // Its own tree as its executor left it, or one made ready where none ran.
         let space = self.parts.lives[node].own.as_mut().and_then(|own| own.space.take());
         let claim = if space.is_none() { self.claim(node, &job)? } else { None };
-        let base = claim.as_ref().map(Claim::base);
+        let base = space.as_ref().map(|space| &space.base).or_else(|| claim.as_ref().map(Claim::base));
         let attempt = self.attempt(node, number, timeout, &job, base);
         if self.parts.lives[node].attempt != number {
             // No executor ran in this try: the commands are all of it.
