@@ -547,6 +547,18 @@ fn people_steer_a_run_that_a_session_has() {
 }
 
 #[test]
+fn a_list_that_a_session_has_is_not_mended() {
+    let world = World::new("- [x]0.9 Done\n- [ ] 1.1 One\n  - **Files**: a.txt\n- [ ] 1.2 Two\n  - **Files**: b.txt\n");
+    session(&world).next();
+    let before = world.list();
+    for args in [&["check", "--fix"][..], &["fmt", "--mark-parallel", "--write"]] {
+        let held = world.env.spec(args);
+        assert!(held.code == 3 && held.stderr.contains("session s1 has"), "{held}");
+    }
+    assert_eq!(world.list(), before);
+}
+
+#[test]
 fn the_state_file_is_true_between_calls() {
     let world = world();
     let session = session(&world);

@@ -55,11 +55,12 @@ impl Spec {
 /// Keeps runs of a list away until what is returned is dropped. Where no run ever was there is nobody to keep away, and
 /// nothing is made beside the list.
 pub(super) fn hold_list(list: &Path) -> Result<Option<SpecLock>, Error> {
-    let lock = SpecPaths::find(list).map_err(Error::usage)?.lock();
-    if !lock.exists() {
+    let paths = SpecPaths::find(list).map_err(Error::usage)?;
+    if !paths.lock().exists() {
         return Ok(None);
     }
-    SpecLock::acquire(&lock, &clock::run_id(), clock::wall()).map(Some).map_err(|error| busy(&error))
+    refuse_session(&paths.lease())?;
+    SpecLock::acquire(&paths.lock(), &clock::run_id(), clock::wall()).map(Some).map_err(|error| busy(&error))
 }
 
 /// Turns a list that still is as it was read into what it is to be.
