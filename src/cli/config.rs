@@ -140,6 +140,10 @@ impl Reading<'_> {
                 raw(value.get_ref())
                     .and_then(|raw| self.settings.set(&path, &raw))
                     .map_err(|why| wrong(why, value.span().start))?;
+            } else if leads(&names) {
+                let line = line(key.span().start);
+                self.warnings
+                    .push(format!("{name}:{line}: {path} is a table of settings; this value of it is ignored"));
             } else {
                 self.warnings.push(unknown(name, line(key.span().start), &path));
             }

@@ -617,7 +617,11 @@ impl RunSettings {
                     .hint(format_args!("unset {name}, or give a flag, which beats it"))
             })?;
             match key {
-                "agent.name" => self.preferences.asked_agent.clone_from(&self.agent),
+                "agent.name" => {
+                    self.preferences.asked_agent.clone_from(&self.agent);
+                    // The command of `spec.toml` is below it; `SPEC_EXEC`, which comes behind it, is not.
+                    self.exec = None;
+                }
                 "agent.model" => self.preferences.asked_model.clone_from(&self.model),
                 _ => {}
             }

@@ -132,6 +132,23 @@ fn bad_variables_are_errors_with_their_name() {
 }
 
 #[test]
+fn an_agent_of_the_environment_beats_a_command_of_the_file() {
+    let env = TestEnv::with_list(LIST);
+    env.write("spec.toml", "[exec]\ncommand = \"true\"\n[agents.mine]\nprogram = \"not-there\"\n");
+    let run = |variables: &[(&str, &str)]| {
+        let mut command = env.spec_command(["run", "tasks.md", "--max-attempts", "1"]);
+        env.output(command.envs(variables.iter().copied()))
+    };
+    let agent = run(&[("SPEC_AGENT", "mine")]);
+    assert!(agent.code == 2 && agent.stderr.contains("no `not-there` on PATH"), "{agent}");
+    // Of two in the same place it is the command.
+    let both = run(&[("SPEC_AGENT", "mine"), ("SPEC_EXEC", "false")]);
+    assert!(both.code == 1 && both.stdout.contains("reason: exit 1"), "{both}");
+    let file = run(&[]);
+    assert_eq!(file.code, 0, "{file}");
+}
+
+#[test]
 fn resources_and_shared_files_reach_the_plan() {
     let env = TestEnv::new();
     let task = |id: &str, more: &str| format!("- [ ] {id} [P] Task\n  - **Uses**: db\n  - **Files**: {more}\n");
@@ -166,7 +183,7 @@ fn agents_are_tables_in_a_table() {
         "[agents.claude]\naccess = \"all\"\n",
     ];
     assert_snapshot!(bad.map(said).concat(), @r"
-    warning: spec.toml:2: agents.claude is not a setting and is ignored
+    warning: spec.toml:2: agents.claude is a table of settings; this value of it is ignored
     warning: spec.toml:2: agents.mine.programm is not a setting and is ignored (did you mean agents.mine.program?)
     error: spec.toml:1: agents.mine needs a `program`: no agent of that name is known (claude, codex, gemini, opencode, qwen, copilot, cursor, amp, goose, crush, aider)
     error: spec.toml:1: agents.claude cannot have `format`, `prompt` or `resume`: how claude is driven is known; give yours another name
