@@ -714,7 +714,7 @@ pub struct AgentsArgs {
 /// Arguments of `spec show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The run: its id, or as much of its beginning as is unique
+    /// The run: as much of the beginning of its id as is unique, or `last`
     #[arg(value_name = "RUN")]
     pub run: String,
     /// Task list, folder or name of a spec

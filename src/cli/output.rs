@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use super::Error;
+use crate::report::text::wrap;
 
 /// How much JSON is written at once.
 const BUFFER: usize = 64 * 1024;
@@ -11,6 +12,22 @@ const BUFFER: usize = 64 * 1024;
 /// head`) is no error.
 pub fn print(text: &str) -> Result<(), Error> {
     print_on(text).map(|_| ())
+}
+
+/// The same for sentences: on a terminal lines are broken between words, and go on further in.
+pub fn print_lines(text: &str) -> Result<(), Error> {
+    match terminal_size::terminal_size_of(io::stdout()) {
+        Some((width, _)) => print(&broken(text, usize::from(width.0))),
+        None => print(text),
+    }
+}
+
+fn broken(text: &str, columns: usize) -> String {
+    let lines = text.lines().flat_map(|line| {
+        let begins = line.len() - line.trim_start_matches(' ').len();
+        wrap(line, columns, begins + 4)
+    });
+    lines.map(|line| line + "\n").collect()
 }
 
 /// The same for those who go on printing: tells whether somebody still reads it.
@@ -53,4 +70,19 @@ pub fn columns() -> usize {
     asked
         .or_else(|| terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0)))
         .unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_for_a_terminal_are_broken_between_words() {
+        let text = "run 1 ended\n\n  1.2 CSV writer  failed: `make test`\n\u{1b}[31m  red\u{1b}[0m one\n";
+        assert_eq!(
+            broken(text, 20),
+            "run 1 ended\n\n  1.2 CSV writer\n     failed: `make\n     test`\n\u{1b}[31m  red\u{1b}[0m one\n"
+        );
+        assert_eq!(broken(text, 200), text);
+    }
 }

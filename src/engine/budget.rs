@@ -144,6 +144,14 @@ pub struct Total {
 }
 
 impl Total {
+    /// What one try used; `estimated` says that its money is by a price list.
+    #[must_use]
+    pub fn of(used: Used, estimated: bool) -> Self {
+        let mut total = Self::default();
+        total.add(used, estimated);
+        total
+    }
+
     /// Adds a try; `estimated` says that its money is by a price list.
     pub fn add(&mut self, used: Used, estimated: bool) {
         let sum = |sum: Option<u64>, more: u64| Some(sum.unwrap_or_default().saturating_add(more));

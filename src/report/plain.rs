@@ -124,11 +124,7 @@ fn told(event: &Event, tally: &Tally, paint: Paint) -> Option<String> {
         }
         Event::TaskAgent { task, agent, model, messages, tool_calls, seconds, outcome, .. } => {
             let model = model.as_deref().map_or_else(String::new, |model| format!(" {}", clean(model)));
-            let used = event.used().and_then(|(used, estimated)| {
-                let mut total = Total::default();
-                total.add(used, estimated);
-                total.show()
-            });
+            let used = event.used().and_then(|(used, estimated)| Total::of(used, estimated).show());
             format!(
                 "{} {} {}{model}: {}, {}, {} in {} ({})",
                 dim("Agent"),
@@ -203,7 +199,10 @@ fn told(event: &Event, tally: &Tally, paint: Paint) -> Option<String> {
             let (until, wait) = (clean(until), took(seconds.round()).replace(".0s", "s"));
             format!("{} {} {what}: again in {wait}, at {until} ({})", warn("Limit"), clean(account), clean(reason))
         }
-        Event::Hold { .. } => format!("{} the machine has room again", good("Resumed")),
+        Event::Hold { what, .. } => {
+            let whose = if what == "budget" { "budget" } else { "machine" };
+            format!("{} the {whose} has room again", good("Resumed"))
+        }
         Event::Notice { level, message, .. } => {
             let verb = if level == "warning" { warn("Warning") } else { dim("Note") };
             format!("{verb} {}", clean(message))

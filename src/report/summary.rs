@@ -1,6 +1,7 @@
 //! The end of a run for people: failures first with what was seen and what to do next, then what was not reached, then
 //! the figures, and in one last line how it ended. It says what was not verified. Pure.
 
+use crate::cli::exit;
 use crate::store::event::Summary;
 
 use super::plain::labels;
@@ -69,10 +70,11 @@ fn remainder(tally: &Tally, figures: &Summary, paint: Paint) -> Vec<String> {
     };
     told("Skipped", &figures.skipped, "by a person, their boxes stay open");
     told("Cancelled", &figures.cancelled, "ended before they were done");
-    let why = match tally.end.as_ref().map(|(_, outcome, _)| outcome.as_str()) {
-        Some("interrupted") => "not started, the run was interrupted",
-        Some("stopped") => "not started, a limit of the run was reached",
-        Some("conflict") => "not started, a conflict needs a person first",
+    let why = match tally.end.as_ref().map(|(exit, outcome, _)| (outcome.as_str(), *exit)) {
+        Some(("interrupted", _)) => "not started, the run was interrupted",
+        Some(("stopped", exit::STOPPED)) => "not started, a limit of the run was reached",
+        Some(("stopped", _)) => "not started, the run could not go on",
+        Some(("conflict", _)) => "not started, a conflict needs a person first",
         _ if !tally.failed.is_empty() => "not started, a task before them failed",
         _ => "not started, not part of this run",
     };

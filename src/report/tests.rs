@@ -436,6 +436,9 @@ fn a_frame_says_what_the_machine_is_short_of() {
     assert!(bar(&tally).contains("12/40  30%  waits for memory  10 running"), "{}", bar(&tally));
     tally.add(&at(0, hold(false, "")));
     assert!(!bar(&tally).contains("waits for"));
+    let line = |event: Event| plain::line(&event, &tally, 0, Paint(false)).unwrap();
+    assert!(line(hold(false, "memory")).ends_with(" Resumed the machine has room again"));
+    assert!(line(hold(false, "budget")).ends_with(" Resumed the budget has room again"));
 }
 
 #[test]
@@ -625,6 +628,19 @@ fn the_summary_does_not_say_verified_for_what_was_not() {
     let (_, err) = report(PLAIN, &events);
     assert!(err.contains("nothing verified it") && err.contains("Not verified 1:"), "{err}");
     assert!(err.ends_with("All done: 1 of 1 task done, 1 not verified in 0ms (exit 0)\n"), "{err}");
+}
+
+#[test]
+fn what_was_not_started_is_told_with_the_reason() {
+    let why = |exit, outcome| {
+        let summary = Summary { tasks: 1, pending: vec!["1".to_owned()], ..Summary::default() };
+        let (_, err) = report(PLAIN, &[at(0, run_start(1, 0)), at(1, run_complete(exit, outcome, summary))]);
+        let line = err.lines().find(|line| line.starts_with("Pending 1: ")).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("{err}"))
+    };
+    assert_eq!(why(5, "stopped"), "Pending 1: not started, a limit of the run was reached");
+    assert_eq!(why(2, "stopped"), "Pending 1: not started, the run could not go on");
+    assert_eq!(why(130, "interrupted"), "Pending 1: not started, the run was interrupted");
 }
 
 /// Task, tokens, money in millionths and what is known of it.

@@ -11,7 +11,13 @@ use super::paths::SpecPaths;
 /// Why a run cannot be named.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// There is none.
+    /// There is none at all.
+    #[error("no runs of {list} yet")]
+    NoneYet {
+        /// The list's name.
+        list: String,
+    },
+    /// There is none like that.
     #[error("no run of {list} begins with `{prefix}`; `spec history` lists them")]
     None {
         /// The list's name.
@@ -52,9 +58,12 @@ pub fn ids(paths: &SpecPaths) -> Result<Vec<String>, PathError> {
     Ok(ids)
 }
 
-/// The one run of this list whose id begins like this.
+/// The one run of this list whose id begins like this; the newest for `last`.
 pub fn find(paths: &SpecPaths, prefix: &str) -> Result<String, HistoryError> {
     let mut found = ids(paths)?;
+    if prefix == "last" {
+        return found.pop().ok_or_else(|| HistoryError::NoneYet { list: paths.list_name() });
+    }
     found.retain(|id| id.starts_with(prefix));
     match found.len() {
         0 => Err(HistoryError::None { list: paths.list_name(), prefix: prefix.to_owned() }),
@@ -81,12 +90,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let paths = SpecPaths::find(&folder.path().join("tasks.md")).unwrap();
         assert!(ids(&paths).unwrap().is_empty());
+        insta::assert_snapshot!(find(&paths, "last").unwrap_err(), @"no runs of tasks.md yet");
         for (id, file) in [("b2", "specs/x/tasks.md"), ("a1", "tasks.md"), ("b1", "specs/x/other.md")] {
             Journal::create(&paths.journal(id), id).unwrap().append(&run_start(file, None), "t").unwrap();
         }
         std::fs::create_dir(paths.run("b3")).unwrap();
         assert_eq!(ids(&paths).unwrap(), ["a1", "b2", "b3"]);
-        assert_eq!(find(&paths, "a").unwrap(), "a1");
+        assert_eq!((find(&paths, "a").unwrap(), find(&paths, "last").unwrap()), ("a1".to_owned(), "b3".to_owned()));
         insta::assert_snapshot!(find(&paths, "b").unwrap_err(), @"several runs begin with `b`: b2, b3; give more of the id");
         insta::assert_snapshot!(find(&paths, "b1").unwrap_err(), @"no run of tasks.md begins with `b1`; `spec history` lists them");
     }

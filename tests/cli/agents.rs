@@ -57,8 +57,8 @@ fn what_is_installed_is_shown_with_all_that_can_be_told() {
 fn without_any_it_says_how_to_go_on() {
     assert_snapshot!(agents(&TestEnv::new(), &[], &[], &[]), @"
     no agent that spec knows is installed
-      install one, name yours in spec.toml ([agents.NAME] with a program), run `spec run --exec 'CMD'`, or give
-      the tasks a Run field, which needs no agent
+      install one, or name yours in spec.toml ([agents.NAME] with a program);
+      or run `spec run --exec 'CMD'`, or give the tasks a Run field, which needs no agent
 
     not installed: claude, codex, gemini, opencode, qwen, copilot, cursor, amp, goose, crush, aider
     ");

@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 use jiff::Timestamp;
+use spec::agent::Tokens;
 use spec::cli::commands::status::Status;
 use spec::document::parse;
 use spec::store::event::{Event, Summary, TaskRef};
@@ -101,6 +102,25 @@ impl<'a> Run<'a> {
             evidence: String::new(),
             delay_seconds: 0.0,
             counted: true,
+        };
+        self.at(seconds, &event)
+    }
+
+    /// What an agent used, with its money by a price list.
+    fn agent(&mut self, seconds: i64, label: &str, attempt: u32) -> &mut Self {
+        let event = Event::TaskAgent {
+            task: self.task(label),
+            attempt,
+            agent: "codex".to_owned(),
+            model: Some("m".to_owned()),
+            session: Some("s".to_owned()),
+            messages: 2,
+            tool_calls: 1,
+            tokens: Some(Tokens { input: 1000, output: 234, ..Tokens::default() }),
+            cost: Some(0.25),
+            estimated: Some("2026-10-07".to_owned()),
+            seconds: 1.0,
+            outcome: "done".to_owned(),
         };
         self.at(seconds, &event)
     }
@@ -351,6 +371,43 @@ fn log_shows_what_was_printed_and_what_was_seen() {
 }
 
 #[test]
+fn money_by_a_price_list_is_marked_wherever_it_is_shown() {
+    let env = TestEnv::with_list(LIST);
+    let mut run = Run::new(&env, RUN);
+    run.start(1, "1.2", 1, "").ended(2, "1.2", 1, 0).agent(2, "1.2", 1).complete(3, "1.2", 1);
+    run.end(4, 0, "done", Summary { cost: Some(0.25), cost_estimated: Some(0.25), ..Summary::default() });
+    for args in [&["log", "1.2"][..], &["show", "0199"], &["history"], &["status"]] {
+        let output = env.spec(args);
+        let told = output.stdout.lines().filter(|line| line.contains("0.25"));
+        let told: Vec<&str> = told.inspect(|line| assert!(line.contains("~0.25 USD"), "{line}")).collect();
+        assert!(!told.is_empty(), "{output}");
+    }
+}
+
+#[test]
+fn log_of_a_try_that_was_skipped_or_asked_for_tasks_is_over() {
+    let env = TestEnv::with_list(LIST);
+    let mut run = Run::new(&env, RUN);
+    let skipped = Event::TaskSkipped { task: run.task("1.2") };
+    let asked = |request: &str, task| Event::TaskAsked {
+        task,
+        attempt: 1,
+        request: request.to_owned(),
+        reason: "too much at once".to_owned(),
+        proposed: Vec::new(),
+        salvage: None,
+    };
+    run.start(1, "1.2", 1, "").at(2, &skipped);
+    let split = asked("SPLIT_TASK", run.task("1.3"));
+    let followup = asked("ADD_FOLLOWUP", run.task("1.4"));
+    run.start(1, "1.3", 1, "").at(2, &split).start(1, "1.4", 1, "").at(2, &followup).goes_on();
+    let log = |label: &str| env.spec(["log", label]).stdout.lines().skip(2).collect::<Vec<_>>().join("\n");
+    assert_eq!(log("1.2"), "  skipped");
+    assert_eq!(log("1.3"), "  asked for SPLIT_TASK: too much at once");
+    assert_eq!(log("1.4"), "  asked for ADD_FOLLOWUP: too much at once\n  this try goes on; `spec log -f` follows it");
+}
+
+#[test]
 fn log_of_a_killed_run_says_that_nobody_knows() {
     let env = TestEnv::with_list(LIST);
     Run::new(&env, RUN).start(1, "1.2", 1, "half\n").was_killed();
@@ -445,6 +502,7 @@ fn history_lists_runs_newest_first_and_show_takes_a_prefix() {
 
     No figures: run 01980000-0000 did not end in order.
     ");
+    assert_eq!(env.spec(["show", "last"]).stdout, env.spec(["show", "0199"]).stdout);
     assert_snapshot!(env.spec(["show", "01"]), @r"
     --- stderr ---
     error: several runs begin with `01`: 01980000-0000-7000-8000-000000000001, 01990000-0000-7000-8000-000000000002; give more of the id

@@ -235,6 +235,8 @@ fn a_lie_is_found_out_and_the_next_try_is_told_of_it() {
     // Nothing was changed.
     let answer = session.finish(&["1.1"]);
     assert_eq!((answer["exit"].as_u64(), result(&answer, "1.1")), (Some(1), ("again".into(), "no_change".into())));
+    let log = world.env.spec(["log", "1.1", "--attempt", "1"]).stdout;
+    assert!(log.contains("session: it was over after") && !log.contains("process:"), "nobody saw a process: {log}");
     let again = &tasks(&session.next())["1.1"];
     assert_eq!(again["attempt"], 2);
     assert!(again["prompt"].as_str().unwrap().contains("failed (no_change)"), "{again}");

@@ -186,8 +186,8 @@ fn human(entries: &[Entry], default: Option<&str>) -> String {
 
 /// What to do where there is none.
 const NONE: &str = "no agent that spec knows is installed
-  install one, name yours in spec.toml ([agents.NAME] with a program), run `spec run --exec 'CMD'`, or give
-  the tasks a Run field, which needs no agent
+  install one, or name yours in spec.toml ([agents.NAME] with a program);
+  or run `spec run --exec 'CMD'`, or give the tasks a Run field, which needs no agent
 ";
 
 fn block(entry: &Entry, default: bool) -> String {

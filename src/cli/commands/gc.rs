@@ -80,7 +80,7 @@ pub fn run(args: &GcArgs) -> Result<u8, Error> {
     };
     match args.format {
         Format::Json => output::print_json(&done)?,
-        Format::Human => output::print(&human(&done))?,
+        Format::Human => output::print_lines(&human(&done))?,
     }
     Ok(exit::DONE)
 }

@@ -47,10 +47,10 @@ pub fn run(args: &HistoryArgs) -> Result<u8, Error> {
             let path = list.display().to_string();
             output::print_json(&History { schema: "spec.history/1", path, runs: entries })?;
         }
-        Format::Human if entries.is_empty() => output::print(&format!("no runs of {} yet\n", list.display()))?,
+        Format::Human if entries.is_empty() => output::print_lines(&format!("no runs of {} yet\n", list.display()))?,
         Format::Human => {
             let lines = entries.iter().enumerate().map(|(place, entry)| line(entry, place == 0) + "\n");
-            output::print(&lines.collect::<String>())?;
+            output::print_lines(&lines.collect::<String>())?;
         }
     }
     Ok(exit::DONE)

@@ -69,7 +69,7 @@ pub fn run(args: &LearningsArgs) -> Result<u8, Error> {
             output::print_json(&LearningsJson { schema: "spec.learnings/1", query, total, learnings })?;
         }
         Format::Human if learnings.is_empty() => {
-            output::print(&match total {
+            output::print_lines(&match total {
                 0 => "nothing was learned here yet\n".to_owned(),
                 total => format!("none of {} has these words\n", count(total, "learning", "learnings")),
             })?;
@@ -78,7 +78,7 @@ pub fn run(args: &LearningsArgs) -> Result<u8, Error> {
             let lines = learnings
                 .iter()
                 .map(|learning| format!("{}\n    {}\n", clean(&learning.text), PAINT.dim(clean(&learning.from))));
-            output::print(&lines.collect::<String>())?;
+            output::print_lines(&lines.collect::<String>())?;
         }
     }
     Ok(exit::DONE)

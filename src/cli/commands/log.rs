@@ -13,6 +13,8 @@ use crate::cli::args::{LogArgs, Selection};
 use crate::cli::settings::RunSettings;
 use crate::cli::{Error, exit, output, target};
 use crate::document::{Document, parse};
+use crate::engine::budget::Total;
+use crate::engine::output::Wanted;
 use crate::report::text::{Paint, clean, clean_lines, count, short, short_run, took};
 use crate::store::event::{Envelope, Event, TaskRef};
 use crate::store::journal::{Line, Lines};
@@ -42,7 +44,7 @@ pub fn run(args: &LogArgs) -> Result<u8, Error> {
     let (doc, _) = parse(target.source, &target.path.to_string_lossy());
     let mut attempt = find(&doc, &paths, &args.task, args.attempt)?;
     let title = format!("{} {}", clean(&attempt.task.task), attempt.title);
-    output::print(&format!(
+    output::print_lines(&format!(
         "{}, try {} of run {} ({})\n",
         PAINT.strong(&title),
         attempt.attempt,
@@ -70,7 +72,7 @@ pub fn run(args: &LogArgs) -> Result<u8, Error> {
         return Ok(exit::DONE);
     }
     log.finish()?;
-    output::print(&seen(&attempt, &paths)?)?;
+    output::print_lines(&seen(&attempt, &paths)?)?;
     Ok(exit::DONE)
 }
 
@@ -124,7 +126,10 @@ fn is_over(attempt: &Try) -> bool {
         | Event::TaskComplete { task, .. }
         | Event::TaskFailed { task, .. }
         | Event::TaskStart { task, .. }
+        | Event::TaskSkipped { task }
         | Event::TaskCancelled { task, .. } => ours(task),
+        // Who asks for a follow-up goes on.
+        Event::TaskAsked { task, request, .. } => ours(task) && request != Wanted::Followup.name(),
         Event::RunComplete { .. } => true,
         _ => false,
     })
@@ -138,6 +143,7 @@ fn seen(attempt: &Try, paths: &SpecPaths) -> Result<String, Error> {
         lines.extend(clean_lines(tail).iter().map(|line| format!("    {} {line}", PAINT.dim("|"))));
     };
     let ours = |task: &TaskRef, number: u32| task.key == attempt.task.key && number == attempt.attempt;
+    let in_session = attempt.executor == "session";
     for record in &attempt.records {
         match &record.event {
             Event::TaskEnded { task, attempt, exit, signal, seconds, output_bytes, left_behind }
@@ -153,17 +159,22 @@ fn seen(attempt: &Try, paths: &SpecPaths) -> Result<String, Error> {
                     0 => String::new(),
                     n => format!(", {} left behind, ended", count(*n, "process", "processes")),
                 };
-                quote(format!("  process: {how} after {}, {printed} printed{left}", took(*seconds)), "");
+                // What an agent session makes has no process of ours.
+                let process = if in_session {
+                    format!("  session: it was over after {}", took(*seconds))
+                } else {
+                    format!("  process: {how} after {}, {printed} printed{left}", took(*seconds))
+                };
+                quote(process, "");
             }
-            Event::TaskAgent { task, attempt, agent, model, session, messages, tool_calls, tokens, cost, .. }
+            Event::TaskAgent { task, attempt, agent, model, session, messages, tool_calls, .. }
                 if ours(task, *attempt) =>
             {
                 let mut figures = vec![clean(agent)];
                 figures.extend(model.as_deref().map(clean));
                 figures.push(count(*messages as usize, "message", "messages"));
                 figures.push(count(*tool_calls as usize, "tool call", "tool calls"));
-                figures.extend(tokens.map(|tokens| count(tokens.total() as usize, "token", "tokens")));
-                figures.extend(cost.map(|cost| format!("${cost:.2}")));
+                figures.extend(record.event.used().and_then(|(used, estimated)| Total::of(used, estimated).show()));
                 figures.extend(session.as_deref().map(|session| format!("session {}", clean(session))));
                 quote(format!("  agent: {}", figures.join(", ")), "");
             }
@@ -195,6 +206,12 @@ fn seen(attempt: &Try, paths: &SpecPaths) -> Result<String, Error> {
                 let commit = commit.as_deref().map_or("nothing to commit", short);
                 let verify = if verify == "pass" { "verified" } else { "nothing verified it" };
                 quote(format!("  {}: {verify}, {commit}", PAINT.good("landed")), "");
+            }
+            Event::TaskAsked { task, attempt, request, reason, .. } if ours(task, *attempt) => {
+                quote(format!("  {} for {}: {}", PAINT.warn("asked"), clean(request), clean(reason)), "");
+            }
+            Event::TaskSkipped { task } if task.key == attempt.task.key => {
+                quote(format!("  {}", PAINT.warn("skipped")), "");
             }
             Event::TaskCancelled { task, .. } if task.key == attempt.task.key => {
                 quote(format!("  {}", PAINT.warn("cancelled")), "");

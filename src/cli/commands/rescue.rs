@@ -80,8 +80,8 @@ fn list(args: &RescueArgs) -> Result<u8, Error> {
     let path = spec.list.display().to_string();
     match args.format {
         Format::Json => output::print_json(&Rescue { schema: "spec.rescue/1", path, kept: entries })?,
-        Format::Human if entries.is_empty() => output::print(&format!("nothing is kept of {path}\n"))?,
-        Format::Human => output::print(&entries.iter().map(line).collect::<String>())?,
+        Format::Human if entries.is_empty() => output::print_lines(&format!("nothing is kept of {path}\n"))?,
+        Format::Human => output::print_lines(&entries.iter().map(line).collect::<String>())?,
     }
     Ok(exit::DONE)
 }
@@ -136,7 +136,7 @@ fn restore(args: &RescueRestoreArgs) -> Result<u8, Error> {
     let (task, attempt) = kept.place();
     if let Some(branch) = &args.branch {
         spec.repo.make_branch(branch, &kept.commit).map_err(Error::usage)?;
-        output::print(&format!("branch {branch} has what task {task} had done in try {attempt}\n"))?;
+        output::print_lines(&format!("branch {branch} has what task {task} had done in try {attempt}\n"))?;
         return Ok(exit::DONE);
     }
     let _held = (spec.hold()?, spec.hold_tree()?);
@@ -153,10 +153,10 @@ fn restore(args: &RescueRestoreArgs) -> Result<u8, Error> {
         error => held::refused(&error),
     })?;
     if paths.is_empty() {
-        output::print(&format!("all that task {task} had done in try {attempt} is there already\n"))?;
+        output::print_lines(&format!("all that task {task} had done in try {attempt} is there already\n"))?;
     } else {
         let files = count(paths.len(), "file", "files");
-        output::print(&format!("{files} put back, not committed:{}\n", held::lines(&paths)))?;
+        output::print_lines(&format!("{files} put back, not committed:{}\n", held::lines(&paths)))?;
     }
     Ok(exit::DONE)
 }

@@ -8,7 +8,7 @@ use crate::cli::Error;
 use crate::report::tally::Tally;
 use crate::runtime::clock;
 use crate::store::event::Envelope;
-use crate::store::history;
+use crate::store::history::{self, HistoryError};
 use crate::store::journal::{self, Tail};
 use crate::store::lease::{self, Lease};
 use crate::store::lock::{self, Owner};
@@ -68,6 +68,14 @@ pub(super) fn ids(paths: &SpecPaths) -> Result<Vec<String>, Error> {
     let mut ids = history::ids(paths).map_err(Error::failed)?;
     ids.reverse();
     Ok(ids)
+}
+
+/// The id of the one run that is meant by as much of its beginning as is unique, or by `last`.
+pub(super) fn find(paths: &SpecPaths, wanted: &str) -> Result<String, Error> {
+    history::find(paths, wanted).map_err(|error| match error {
+        HistoryError::Path(error) => Error::failed(error),
+        which => Error::usage(which),
+    })
 }
 
 /// Every run of this list that began, newest first. A run that was killed before its first record did nothing.

@@ -12,7 +12,6 @@ use crate::engine::budget::{Money, Total, Used};
 use crate::report::summary::summary;
 use crate::report::text::{Paint, clean, count, short, short_run, took};
 use crate::store::event::{Envelope, Event, Summary, TaskRef};
-use crate::store::history::{self, HistoryError};
 
 /// `spec show RUN --format json`.
 #[derive(Debug, Serialize)]
@@ -78,6 +77,9 @@ struct Task {
     cost: Option<f64>,
     /// Tokens that its agents used, where they say so.
     tokens: Option<u64>,
+    /// The two, with what of the cost is by a price list.
+    #[serde(skip)]
+    used: Total,
     code: Option<String>,
     reason: Option<String>,
     log: Option<String>,
@@ -87,10 +89,7 @@ struct Task {
 pub fn run(args: &ShowArgs) -> Result<u8, Error> {
     let list = target::find(args.file.as_deref())?;
     let paths = runs::paths(&list)?;
-    let id = history::find(&paths, &args.run).map_err(|error| match error {
-        HistoryError::Path(error) => Error::failed(error),
-        which => Error::usage(which),
-    })?;
+    let id = runs::find(&paths, &args.run)?;
     let run = runs::read(&paths, &id)?;
     let time = |record: Option<&Envelope>| record.map(|record| record.time.clone());
     let (Some(started), Some(last_record)) = (time(run.records.first()), time(run.records.last())) else {
@@ -113,7 +112,7 @@ pub fn run(args: &ShowArgs) -> Result<u8, Error> {
         Format::Json => output::print_json(&shown)?,
         Format::Human => {
             let newest = runs::ids(&paths)?.first() == Some(&shown.run);
-            output::print(&human(&shown, &run, newest))?;
+            output::print_lines(&human(&shown, &run, newest))?;
         }
     }
     Ok(exit::DONE)
@@ -136,11 +135,10 @@ fn tasks(run: &Run) -> Vec<Task> {
             }),
             Event::TaskEnded { task, seconds, .. } => of(task, &|entry| entry.seconds += seconds),
             agent @ Event::TaskAgent { task, .. } => of(task, &|entry| {
-                let mut total = entry.used();
                 if let Some((used, estimated)) = agent.used() {
-                    total.add(used, estimated);
+                    entry.used.add(used, estimated);
                 }
-                (entry.cost, entry.tokens) = (total.money.map(Money::usd), total.tokens);
+                (entry.cost, entry.tokens) = (entry.used.money.map(Money::usd), entry.used.tokens);
             }),
             Event::TaskComplete { task, attempt, title, commit, verify, seconds } => of(task, &|entry| {
                 (entry.status, entry.attempts, entry.seconds) = ("done", *attempt, *seconds);
@@ -158,12 +156,6 @@ fn tasks(run: &Run) -> Vec<Task> {
         }
     }
     tasks.into_values().collect()
-}
-
-impl Task {
-    fn used(&self) -> Total {
-        Total { money: self.cost.map(Money::from_usd), estimated: None, tokens: self.tokens }
-    }
 }
 
 /// Every start of an agent.
@@ -210,9 +202,8 @@ fn sessions(run: &Run) -> Vec<Session> {
 
 /// A start of an agent in one line.
 fn session_line(session: &Session) -> String {
-    let mut used = Total::default();
     let (money, tokens) = (session.cost.map(Money::from_usd), session.tokens.map(|tokens| tokens.total()));
-    used.add(Used { money, tokens }, session.estimated.is_some());
+    let used = Total::of(Used { money, tokens }, session.estimated.is_some());
     let prices = match session.estimated.as_deref() {
         Some("spec.toml") => " (estimated: prices of spec.toml)".to_owned(),
         Some(day) => format!(" (estimated: prices of {})", clean(day)),
@@ -264,7 +255,7 @@ fn human(shown: &Shown, run: &Run, newest: bool) -> String {
             notes.push(count(task.attempts as usize, "try", "tries"));
         }
         notes.extend(task.code.iter().cloned());
-        notes.extend(task.used().show_money());
+        notes.extend(task.used.show_money());
         if let Some(verify) = &task.verify {
             notes.push(if verify == "pass" { "verified" } else { "nothing verified it" }.to_owned());
             notes

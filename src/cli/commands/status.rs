@@ -215,8 +215,8 @@ pub fn run(args: &StatusArgs) -> Result<u8, Error> {
     match args.format {
         Format::Json if args.brief => output::print_json(&Status { tasks: None, ..status })?,
         Format::Json => output::print_json(&status)?,
-        Format::Human if args.brief => output::print(&(brief(&status) + "\n"))?,
-        Format::Human => output::print(&human(&status))?,
+        Format::Human if args.brief => output::print_lines(&(brief(&status) + "\n"))?,
+        Format::Human => output::print_lines(&human(&status))?,
     }
     Ok(exit::DONE)
 }
@@ -475,10 +475,10 @@ fn human(status: &Status) -> String {
     if let Some(run) = &status.run {
         let id = short_run(&run.id);
         let how = format!("{}, at most {} at once", run.mode, run.max_parallel);
+        let paused = if run.paused { "; paused, `spec resume` goes on" } else { "" };
         lines.push(match (run.state.as_str(), &run.pid) {
             ("going_on", Some(pid)) => {
                 let host = run.host.as_deref().unwrap_or_default();
-                let paused = if run.paused { "; paused, `spec resume` goes on" } else { "" };
                 let hold = run
                     .hold
                     .as_ref()
@@ -490,11 +490,7 @@ fn human(status: &Status) -> String {
             }
             ("in_session", _) => {
                 let session = run.session.as_deref().unwrap_or_default();
-                format!(
-                    "{} since {} in session {session}",
-                    PAINT.strong(format!("Run {}", short_run(&run.id))),
-                    run.started_at
-                )
+                format!("run {id} has been going on for {} in session {session} ({how}){paused}", took(run.seconds))
             }
             ("killed", _) => {
                 format!("run {id} was killed after {} at least ({how}); `spec run` goes on with it", took(run.seconds))

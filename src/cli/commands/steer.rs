@@ -37,7 +37,7 @@ fn ask(file: Option<&Path>, command: Command) -> Result<u8, Error> {
         ControlError::NotRunning => Error::usage(format_args!("{}: {error}", list.display())),
         _ => Error::failed(error),
     })?;
-    output::print(&format!("{said}\n"))?;
+    output::print_lines(&format!("{said}\n"))?;
     Ok(exit::DONE)
 }
 
@@ -48,6 +48,6 @@ fn in_session(list: &Path, session: &str, command: Command) -> Result<u8, Error>
     if let Some(why) = answer.refused {
         return Err(Error::failed(why));
     }
-    output::print(&(answer.notices.join("\n") + "\n"))?;
+    output::print_lines(&(answer.notices.join("\n") + "\n"))?;
     Ok(exit::DONE)
 }

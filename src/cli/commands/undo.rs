@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::held::{self, Spec};
+use super::runs;
 use crate::cli::args::UndoArgs;
 use crate::cli::{Error, Kind, exit, output};
 use crate::document::{self, Document};
@@ -14,7 +15,6 @@ use crate::report::text::{clean, count, short, short_run};
 use crate::runtime::clock;
 use crate::store::event::Event;
 use crate::store::fs::{self, Outcome};
-use crate::store::history::{self, HistoryError};
 use crate::store::journal;
 use crate::store::recovery::{self, Phase};
 use crate::store::state::{self, Fixed, Numbering, Projection, Standing, StateFile};
@@ -40,7 +40,7 @@ pub fn run(args: &UndoArgs) -> Result<u8, Error> {
     let refs: Vec<&Change> = changes.iter().collect();
     spec.repo.clear_for(&refs).map_err(|error| held::refused(&error))?;
     if args.dry_run {
-        output::print(&format!("{said}nothing was changed\n"))?;
+        output::print_lines(&format!("{said}nothing was changed\n"))?;
         return Ok(exit::DONE);
     }
     let message = message(&spec, &run, step, &commits);
@@ -76,7 +76,7 @@ pub fn run(args: &UndoArgs) -> Result<u8, Error> {
     };
     let progress = spec.paths.progress();
     let kept = if progress.exists() { "; the progress file stays as it is" } else { "" };
-    output::print(&format!("{said}{done}{kept}\n"))?;
+    output::print_lines(&format!("{said}{done}{kept}\n"))?;
     Ok(exit::DONE)
 }
 
@@ -91,16 +91,7 @@ fn which(spec: &Spec, wanted: &str) -> Result<(String, Option<usize>), Error> {
             (run, Some(number))
         }
     };
-    if run != "last" {
-        let id = history::find(&spec.paths, run).map_err(|error| match error {
-            HistoryError::Path(error) => Error::failed(error),
-            which => Error::usage(which),
-        })?;
-        return Ok((id, step));
-    }
-    let last = history::ids(&spec.paths).map_err(Error::failed)?.pop();
-    let none = || Error::usage(format_args!("no runs of {} yet", spec.list.display()));
-    Ok((last.ok_or_else(none)?, step))
+    Ok((runs::find(&spec.paths, run)?, step))
 }
 
 /// What the run landed from that step on and is still there, newest first.
