@@ -145,7 +145,8 @@ const UNMARKED: &str = "\
 #[test]
 fn marks_are_proposed_as_a_diff_and_written_when_asked_for() {
     let env = TestEnv::with_list(UNMARKED);
-    assert_snapshot!(env.spec(["fmt", "--mark-parallel"]), @r"
+    let shown = env.spec(["fmt", "--mark-parallel"]);
+    assert_snapshot!(shown, @r"
     --- a/tasks.md
     +++ b/tasks.md
     @@ -1,7 +1,7 @@
@@ -163,20 +164,9 @@ fn marks_are_proposed_as_a_diff_and_written_when_asked_for() {
     tasks.md: 1 task declares no files; what is not known to be apart is not marked
     ");
     assert_eq!(env.read("tasks.md"), UNMARKED);
-    assert_snapshot!(env.spec(["fmt", "--mark-parallel", "--write"]), @r"
-    --- a/tasks.md
-    +++ b/tasks.md
-    @@ -1,7 +1,7 @@
-     ## Phase 1
-    -- [ ] 1.1 Add the job table
-    +- [ ] 1.1 [P] Add the job table
-       - **Files**: db/0042.sql
-    -- [ ] 1.2 CSV writer
-    +- [ ] 1.2 [P] CSV writer
-       - **Files**: src/csv.rs
-     - [ ] 1.3 Rate limiter
-       - **Files**: src/limit.rs
-    --- stderr ---
+    let written = env.spec(["fmt", "--mark-parallel", "--write"]);
+    assert_eq!((written.code, &written.stdout), (0, &shown.stdout), "what was shown is written");
+    assert_snapshot!(written.stderr, @r"
     tasks.md: marked 2 tasks in 1 group; see `spec plan`
     tasks.md: 1 task declares no files; what is not known to be apart is not marked
     ");
