@@ -17,6 +17,8 @@ pub struct Input {
     pub subagent: bool,
     /// It goes on because a hook held it back.
     pub held_back: bool,
+    /// Sub-agents of it are at work behind its back, and wake it when they have ended.
+    pub awaits: bool,
     /// The last that was said; some agents do not tell.
     pub message: Option<String>,
     /// The tool, and what it is to do.
@@ -36,6 +38,7 @@ impl Input {
             event: text("hook_event_name").unwrap_or_default().to_owned(),
             subagent: text("agent_id").is_some(),
             held_back: fields.get("stop_hook_active").and_then(Value::as_bool).unwrap_or_default(),
+            awaits: fields.get("background_tasks").and_then(Value::as_array).is_some_and(|all| all.iter().any(wakes)),
             message: text("last_assistant_message").or_else(|| text("prompt_response")).map(str::to_owned),
             tool: text("tool_name")
                 .map(|name| (name.to_owned(), fields.get("tool_input").cloned().unwrap_or_default())),
@@ -47,4 +50,9 @@ impl Input {
     pub fn is_gemini(&self) -> bool {
         matches!(self.event.as_str(), "AfterAgent" | "BeforeTool" | "BeforeAgent")
     }
+}
+
+/// Whether a background task wakes its session at its end. A shell may be a server that never ends.
+fn wakes(task: &Value) -> bool {
+    matches!(task.get("type").and_then(Value::as_str), Some("subagent" | "workflow"))
 }
