@@ -606,6 +606,8 @@ pub enum HookMoment {
     Stop,
     /// A session begins: told where the spec stands.
     SessionStart,
+    /// A session has ended: whoever comes next may go on with what it had.
+    SessionEnd,
     /// A sub-agent has ended: noted that its task is said to be done.
     SubagentStop,
     /// A tool is about to write: warned of or refused outside the files of a task, as `run.ownership` says.

@@ -20,6 +20,8 @@ pub enum Moment {
     Stop,
     /// A session begins, is resumed or was compacted.
     SessionStart,
+    /// A session has ended.
+    SessionEnd,
     /// A sub-agent has ended.
     SubagentStop,
     /// A tool is about to be used.
@@ -33,6 +35,10 @@ pub fn answer(moment: Moment, input: &[u8]) -> Option<String> {
     match moment {
         Moment::Stop => stop::answer(&input),
         Moment::SessionStart => start::answer(&input),
+        Moment::SessionEnd => {
+            start::left(&input);
+            None
+        }
         Moment::SubagentStop => {
             subagent::note(&input);
             None

@@ -1,4 +1,5 @@
-//! What a session is told when it begins, is resumed or was compacted: where the spec stands, and what its own name is.
+//! What a session is told when it begins, is resumed or was compacted: where the spec stands, and what its own name is. And
+//! that it has ended: then nobody need wait for it.
 
 use serde_json::json;
 
@@ -27,4 +28,10 @@ pub(super) fn answer(input: &Input) -> Option<String> {
     };
     let output = json!({ "hookSpecificOutput": { "hookEventName": "SessionStart", "additionalContext": said } });
     Some(output.to_string())
+}
+
+/// Whoever comes next may go on with what the session had; so may the session itself, should it be resumed.
+pub(super) fn left(input: &Input) -> Option<()> {
+    let (path, lease) = find::lease(&input.cwd)?;
+    (lease.session == input.session).then(|| lease::leave(&path, clock::wall()))
 }

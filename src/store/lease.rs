@@ -96,6 +96,14 @@ pub fn renew(path: &Path, now: Timestamp) {
     File::options().write(true).open(path).and_then(|file| file.set_modified(now.into())).ok();
 }
 
+/// Its session has ended: free from now on.
+pub fn leave(path: &Path, now: Timestamp) {
+    if let Some(then) = SystemTime::from(now).checked_sub(SILENCE) {
+        // Should this fail, it is free after a while.
+        File::options().write(true).open(path).and_then(|file| file.set_modified(then)).ok();
+    }
+}
+
 impl Lease {
     /// Writes it, and the pointer to it where the tree is a repository's (`git` is `<git-dir>/spec`).
     pub fn write(&self, path: &Path, git: Option<&Path>) -> Result<(), PathError> {
@@ -148,6 +156,9 @@ mod tests {
         assert!(load(&path).unwrap().is_some());
         renew(&path, Timestamp::now());
         assert!(alive(&path, Timestamp::now()).unwrap().is_some());
+        leave(&path, Timestamp::now());
+        assert_eq!(alive(&path, Timestamp::now()).unwrap(), None, "its session has ended");
+        assert!(load(&path).unwrap().is_some());
     }
 
     #[test]

@@ -105,31 +105,98 @@ fn a_session_with_something_to_do_is_held_back_and_told_what() {
     assert_eq!(ask(&world, "stop", &stop(&world, "s1")), Value::Null, "all is done");
 }
 
+/// What is answered to one input each, by a session that has task 1.1. No input changes what the next is answered.
 #[test]
-fn it_lets_go_whoever_has_nothing_to_do_here() {
+fn every_input_has_its_answer() {
     let world = begun();
     let own = || stop(&world, "s1");
-    let home = world.env.path("../home");
-    let cases = [
-        ("another session", stop(&world, "s2")),
-        ("a sub-agent", with(own(), "agent_id", json!("a1"))),
-        ("the end of a sub-agent", with(own(), "hook_event_name", json!("SubagentStop"))),
-        ("another folder", with(own(), "cwd", json!(home))),
-        ("a folder that is not there", with(own(), "cwd", json!("/nowhere/at/all"))),
-        ("no session", with(own(), "session_id", Value::Null)),
-        ("an empty session", with(own(), "session_id", json!(""))),
-        ("a session that is no text", with(own(), "session_id", json!(7))),
-        ("a list", json!([1, 2])),
-        ("a text", json!("stop")),
+    let (root, home) = (world.env.work(), world.env.path("../home"));
+    std::fs::create_dir_all(world.env.path("src/deep")).unwrap();
+    std::os::unix::fs::symlink(&root, world.env.path("../link")).unwrap();
+    let is = |name: &str, value: Value| with(own(), name, value);
+    let without = |name: &str| {
+        let mut input = own();
+        input.as_object_mut().unwrap().remove(name);
+        input
+    };
+    let gemini = |more: Value| {
+        let mut input =
+            json!({ "session_id": "s1", "cwd": root, "hook_event_name": "AfterAgent", "stop_hook_active": false });
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        input
+    };
+    let task = |kind: &str, status: &str| json!([{ "id": "b1", "type": kind, "status": status, "description": "x" }]);
+    let (held, let_go) = ("block", "");
+    let table = [
+        // Claude Code.
+        ("the end of a turn", own(), held),
+        ("it goes on because of us", is("stop_hook_active", json!(true)), held),
+        ("it says that all is done", is("last_assistant_message", json!("ALL_TASKS_COMPLETE")), held),
+        ("it says nothing", is("last_assistant_message", json!("")), held),
+        ("it quotes what we say", is("last_assistant_message", json!("Not finished: 1.1. Run `spec next`.")), held),
+        ("no last words", without("last_assistant_message"), held),
+        ("no event", without("hook_event_name"), held),
+        ("an event nobody knows", is("hook_event_name", json!("TurnEnd")), held),
+        ("whether it goes on is no truth value", is("stop_hook_active", json!("yes")), held),
+        ("no word of whether it goes on", without("stop_hook_active"), held),
+        ("a transcript", is("transcript_path", json!("/nowhere/t.jsonl")), held),
+        ("fields nobody knows", is("weather", json!({ "rain": [1, 2] })), held),
+        ("a mode", is("permission_mode", json!("plan")), held),
+        ("a server runs behind it", is("background_tasks", task("shell", "running")), held),
+        ("a monitor runs behind it", is("background_tasks", task("monitor", "running")), held),
+        ("background tasks that are none", is("background_tasks", json!("many")), held),
+        ("a sub-agent works behind it", is("background_tasks", task("subagent", "running")), let_go),
+        ("a sub-agent waits behind it", is("background_tasks", task("subagent", "pending")), let_go),
+        ("a workflow runs behind it", is("background_tasks", task("workflow", "running")), let_go),
+        ("another session", stop(&world, "s2"), let_go),
+        ("a session of a longer name", stop(&world, "s10"), let_go),
+        ("a session of another case", stop(&world, "S1"), let_go),
+        ("who has no name", stop(&world, "unnamed"), let_go),
+        ("a sub-agent", is("agent_id", json!("a1")), let_go),
+        ("a sub-agent with a kind", with(is("agent_id", json!("a1")), "agent_type", json!("executor")), let_go),
+        ("the end of a sub-agent", is("hook_event_name", json!("SubagentStop")), let_go),
+        ("no session", is("session_id", Value::Null), let_go),
+        ("no word of a session", without("session_id"), let_go),
+        ("an empty session", is("session_id", json!("")), let_go),
+        ("a session that is no text", is("session_id", json!(7)), let_go),
+        // Where it works.
+        ("a folder below", is("cwd", json!(root.join("src/deep"))), held),
+        ("a folder with dots", is("cwd", json!(root.join("src/../src/./deep"))), held),
+        ("a folder with a slash", is("cwd", json!(format!("{}/", root.display()))), held),
+        ("a link to the folder", is("cwd", json!(world.env.path("../link/src"))), held),
+        ("its own folder where none is named", without("cwd"), held),
+        ("its own folder where that is no text", is("cwd", json!(["."])), held),
+        ("the folder of the program's own files", is("cwd", json!(root.join(".spec"))), held),
+        ("another folder", is("cwd", json!(home)), let_go),
+        ("the folder above", is("cwd", json!(root.parent())), let_go),
+        ("a folder that is not there", is("cwd", json!("/nowhere/at/all")), let_go),
+        ("a file for a folder", is("cwd", json!(root.join("tasks.md/x"))), let_go),
+        // The others.
+        ("Gemini", gemini(json!({ "prompt": "go", "prompt_response": "done" })), "deny"),
+        ("Gemini, which says all twice", gemini(json!({ "prompt_response": "a b. a  b." })), "deny"),
+        ("Gemini, another session", gemini(json!({ "session_id": "g2" })), let_go),
+        ("Codex", with(is("turn_id", json!("t1")), "model", json!("gpt")), held),
+        ("Qwen", with(is("context_usage", json!(0.006)), "crons", json!([])), held),
+        ("Copilot", with(without("last_assistant_message"), "stop_reason", json!("end_turn")), held),
+        ("opencode, by our plugin", json!({ "hook_event_name": "Stop", "session_id": "s1", "cwd": root }), held),
+        // No such thing at all.
+        ("a list", json!([1, 2]), let_go),
+        ("a text", json!("stop"), let_go),
+        ("a number", json!(1), let_go),
+        ("nothing", Value::Null, let_go),
+        ("nothing in it", json!({}), let_go),
     ];
-    for (what, input) in cases {
-        assert_eq!(ask(&world, "stop", &input), Value::Null, "{what}");
+    for (what, input, expected) in &table {
+        std::fs::remove_file(world.env.path(".spec/hook.json")).ok();
+        let answer = ask(&world, "stop", input);
+        assert_eq!(answer["decision"].as_str().unwrap_or_default(), *expected, "{what}: {answer}");
+        assert_eq!(world.env.path(".spec/hook.json").exists(), !expected.is_empty(), "{what}");
     }
-    for input in ["", "{", "\0\u{1}", "null", "{\"session_id\": \"s1\"", &"[".repeat(100_000)] {
+    let unreadable = ["", " ", "{", "\0\u{1}", "null", "{\"session_id\": \"s1\"", "\u{feff}{}", &"[".repeat(100_000)];
+    for input in unreadable {
         assert_eq!(hook(&world, "stop", &world.env.work(), input).stdout, "", "{input:.20}");
     }
-    // All of that has used up nothing.
-    held(&ask(&world, "stop", &own()));
+    println!("{} inputs, and {} that cannot be read", table.len(), unreadable.len());
 }
 
 #[test]
@@ -363,6 +430,28 @@ fn a_session_that_begins_is_told_where_the_spec_stands() {
     assert!(told("s2").contains("`spec next tasks.md --session s2` goes on with it"));
 }
 
+#[test]
+fn a_session_that_has_ended_is_in_nobodys_way_and_may_come_back() {
+    let world = begun();
+    let end = |name: &str| {
+        let input =
+            json!({ "session_id": name, "cwd": world.env.work(), "hook_event_name": "SessionEnd", "reason": "other" });
+        assert_eq!(ask(&world, "session-end", &input), Value::Null);
+    };
+    let second = Session { world: &world, name: "s2" };
+    end("s2");
+    assert_eq!(second.call(&["next"]).code, 3, "only its own end counts");
+    end("s1");
+    assert_eq!(ask(&world, "stop", &stop(&world, "s1")), Value::Null, "it is not there any more");
+    assert_eq!(tasks(&session(&world).next()).len(), 1, "it is resumed");
+    assert_eq!(second.call(&["next"]).code, 3);
+    end("s1");
+    let given = tasks(&second.next());
+    assert_eq!(given.keys().collect::<Vec<_>>(), ["1.1"]);
+    second.play();
+    assert!(world.list().matches("- [x]").count() == 4, "{}", world.list());
+}
+
 /// Everything that was recorded of the real programs is answered, and only where the session has something to do.
 #[test]
 fn the_recorded_inputs_of_real_agents_are_understood() {
@@ -394,7 +483,7 @@ fn the_recorded_inputs_of_real_agents_are_understood() {
 fn time_of_the_stop_hook_is_said() {
     let world = begun();
     let input = stop(&world, "s1").to_string();
-    let mut times: Vec<Duration> = (0..21)
+    let mut times: Vec<Duration> = (0..200)
         .map(|_| {
             let begun = Instant::now();
             assert!(hook(&world, "stop", &world.env.work(), &input).stdout.len() < 2000);

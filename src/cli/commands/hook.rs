@@ -16,6 +16,7 @@ pub fn run(args: &HookArgs) -> u8 {
     let moment = match args.moment {
         HookMoment::Stop => Moment::Stop,
         HookMoment::SessionStart => Moment::SessionStart,
+        HookMoment::SessionEnd => Moment::SessionEnd,
         HookMoment::SubagentStop => Moment::SubagentStop,
         HookMoment::PreTool => Moment::PreTool,
     };
