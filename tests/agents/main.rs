@@ -4,6 +4,7 @@
 
 #[path = "../cli/env.rs"]
 mod env;
+mod inside;
 mod model;
 mod program;
 mod scene;

@@ -22,7 +22,9 @@ impl Scene {
     /// where the program is not installed.
     pub(crate) fn new(program: Program, list: &str) -> Option<Self> {
         let folder = program.folder().filter(|_| spec::agent::by_name(program.name()).is_some())?;
-        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
+        let spec = std::path::Path::new(env!("CARGO_BIN_EXE_spec")).parent().expect("a folder");
+        let rest = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{}:{rest}", folder.display(), spec.display());
         let (world, model) = (World::new(list), Model::start());
         let variables = program.set_up(&world.env.path("../home"), &model.url());
         Some(Self { world, model, program, path, variables })
@@ -38,6 +40,23 @@ impl Scene {
     pub(crate) fn settings(mut self, toml: &str) -> Self {
         self.world = self.world.settings(toml);
         self
+    }
+
+    /// The same, with what `spec plugin install` gives the program, so that people can stay in it.
+    pub(crate) fn inside(program: Program, list: &str) -> Option<Self> {
+        let scene = Self::new(program, list)?;
+        let mut install = scene.world.env.spec_command(["plugin", "install", program.name()]);
+        let output = scene.world.env.output(install.env("PATH", &scene.path));
+        assert_eq!(output.code, 0, "{output}");
+        Some(scene)
+    }
+
+    /// The program itself, as its headless mode is used, without `spec` around it.
+    pub(crate) fn program(&self, args: &[&str]) -> Command {
+        let mut command = self.world.env.command(self.program.name());
+        command.args(args).env("PATH", &self.path);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     /// `spec run` with the program and these arguments.

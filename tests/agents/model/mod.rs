@@ -1,11 +1,12 @@
 //! A model service for tests, on this machine only: real agent programs talk to it as if it were their own, and it says
 //! what the task's own text tells it to. [`talk`] reads what a program asks in each of four protocols, [`script`] finds
-//! the `[[stub:...]]` words in it and decides, [`reply`] puts the answer into the protocol's words. The server itself
-//! counts and remembers what it was asked.
+//! the `[[stub:...]]` words in it and decides, [`naive`] does the same for who is told to carry out a list with `spec`,
+//! [`reply`] puts the answer into the protocol's words. The server itself counts and remembers what it was asked.
 //!
 //! Each request carries the whole conversation, so nothing of a session is kept here; only words that count (`x2`, `meet`)
 //! remember how often they were met.
 
+mod naive;
 mod reply;
 mod script;
 mod talk;
@@ -19,6 +20,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+#[allow(unused_imports, reason = "each user looks at its own part")]
+pub(crate) use naive::Manner;
 use reply::Response;
 use script::{Answer, Script};
 use talk::Talk;
@@ -68,6 +71,9 @@ struct State {
     fired: HashMap<String, usize>,
     /// How many wait, or have waited, at a meeting of that many.
     met: HashMap<usize, usize>,
+    manner: Manner,
+    /// Answers to sessions that carry out a list.
+    of_sessions: usize,
 }
 
 impl Model {
@@ -93,6 +99,12 @@ impl Model {
     /// Where it is: `http://127.0.0.1:PORT`.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// How sessions that carry out a list behave from now on.
+    #[allow(dead_code, reason = "each user looks at its own part")]
+    pub(crate) fn behave(&self, manner: Manner) {
+        self.shared.state().manner = manner;
     }
 
     /// What it was asked until now.
@@ -158,7 +170,20 @@ impl Shared {
             return Ok(Some(reply::count(&talk)));
         }
         let script = Script::read(&talk.prompt);
-        let answer = script.answer(&talk, &mut |word, due| self.due(format!("{word} of {:?}", script.words), due));
+        let manner = self.state().manner;
+        let due = &mut |word: &str, due| self.due(word.to_owned(), due);
+        let mut usage = script.usage;
+        let answer = match naive::answer(&talk, manner, due) {
+            Some(answer) => {
+                let mut state = self.state();
+                state.of_sessions += usize::from(naive::is_session(&talk));
+                if state.of_sessions == manner.full_at && naive::is_session(&talk) {
+                    usage = [990_000, 50, 0];
+                }
+                answer
+            }
+            None => script.answer(&talk, due),
+        };
         self.state().log.push(Asked {
             path: path.to_owned(),
             model: talk.model.clone(),
@@ -169,7 +194,7 @@ impl Shared {
             bytes: request.body.len(),
             answer: answer.to_string(),
         });
-        Ok((answer != Answer::Never).then(|| reply::put(&talk, &answer, script.usage)))
+        Ok((answer != Answer::Never).then(|| reply::put(&talk, &answer, usage)))
     }
 
     /// Whether a word of a script is to be followed now. A meeting is waited for in here.

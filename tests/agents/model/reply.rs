@@ -92,7 +92,7 @@ pub(super) fn put(talk: &Talk, answer: &Answer, usage: Usage) -> Response {
         Answer::Fail(status) => return failure(talk.protocol, *status),
         Answer::Limit(seconds) => return limit(talk.protocol, *seconds),
         Answer::Cut | Answer::Never => (&begun, Some(4)),
-        Answer::Say(_) | Answer::Call(..) => (answer, None),
+        Answer::Say(_) | Answer::Calls(_) => (answer, None),
     };
     // What a program asks beside the work costs nothing, so that the figures of a test are those of its words.
     let usage = if talk.tools.is_empty() { [0; 3] } else { usage };
@@ -186,40 +186,44 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive(' ')
 }
 
+/// A block as a whole, as it begins, and the pieces that come between.
+type Block = (Value, Value, Vec<Value>);
+
 fn messages(talk: &Talk, answer: &Answer, [input, output, cached]: Usage) -> Put {
     let usage = json!({ "input_tokens": input, "cache_creation_input_tokens": 0, "cache_read_input_tokens": cached,
         "output_tokens": output });
-    let (block, empty, deltas, stop): (Value, Value, Vec<Value>, &str) = match answer {
-        Answer::Call(name, arguments) => {
-            let block = json!({ "type": "tool_use", "id": fresh("toolu"), "name": name, "input": arguments });
-            let mut empty = block.clone();
-            empty["input"] = json!({});
-            (
-                block,
-                empty,
-                vec![json!({ "type": "input_json_delta", "partial_json": arguments.to_string() })],
-                "tool_use",
-            )
+    let (blocks, stop): (Vec<Block>, &str) = match answer {
+        Answer::Calls(calls) => {
+            let block = |(name, arguments): &(String, Value)| {
+                let block = json!({ "type": "tool_use", "id": fresh("toolu"), "name": name, "input": arguments });
+                let mut empty = block.clone();
+                empty["input"] = json!({});
+                (block, empty, vec![json!({ "type": "input_json_delta", "partial_json": arguments.to_string() })])
+            };
+            (calls.iter().map(block).collect(), "tool_use")
         }
         other => {
             let text = said(other);
             let deltas = pieces(text).map(|piece| json!({ "type": "text_delta", "text": piece })).collect();
-            (json!({ "type": "text", "text": text }), json!({ "type": "text", "text": "" }), deltas, "end_turn")
+            let block = (json!({ "type": "text", "text": text }), json!({ "type": "text", "text": "" }), deltas);
+            (vec![block], "end_turn")
         }
     };
+    let content: Vec<&Value> = blocks.iter().map(|(block, ..)| block).collect();
     let whole = json!({ "id": fresh("msg"), "type": "message", "role": "assistant", "model": talk.model,
-        "content": [block], "stop_reason": stop, "stop_sequence": null, "usage": usage });
+        "content": content, "stop_reason": stop, "stop_sequence": null, "usage": usage });
     let mut begun = whole.clone();
     begun["content"] = json!([]);
     begun["stop_reason"] = Value::Null;
     begun["usage"]["output_tokens"] = json!(1);
-    let mut events = vec![
-        json!({ "type": "message_start", "message": begun }),
-        json!({ "type": "content_block_start", "index": 0, "content_block": empty }),
-    ];
-    events.extend(deltas.into_iter().map(|delta| json!({ "type": "content_block_delta", "index": 0, "delta": delta })));
+    let mut events = vec![json!({ "type": "message_start", "message": begun })];
+    for (at, (_, empty, deltas)) in blocks.into_iter().enumerate() {
+        events.push(json!({ "type": "content_block_start", "index": at, "content_block": empty }));
+        let delta = |delta| json!({ "type": "content_block_delta", "index": at, "delta": delta });
+        events.extend(deltas.into_iter().map(delta));
+        events.push(json!({ "type": "content_block_stop", "index": at }));
+    }
     events.extend([
-        json!({ "type": "content_block_stop", "index": 0 }),
         json!({ "type": "message_delta", "delta": { "stop_reason": stop, "stop_sequence": null }, "usage": usage }),
         json!({ "type": "message_stop" }),
     ]);
@@ -235,16 +239,21 @@ fn messages(talk: &Talk, answer: &Answer, [input, output, cached]: Usage) -> Put
 }
 
 fn responses(talk: &Talk, answer: &Answer, [input, output, cached]: Usage) -> Put {
-    let item = match answer {
-        Answer::Call(name, Value::String(text)) => json!({ "type": "custom_tool_call", "id": fresh("ctc"),
-            "call_id": fresh("call"), "name": name, "input": text, "status": "completed" }),
-        Answer::Call(name, arguments) => json!({ "type": "function_call", "id": fresh("fc"), "call_id": fresh("call"),
-            "name": name, "arguments": arguments.to_string(), "status": "completed" }),
-        other => json!({ "type": "message", "id": fresh("msg"), "role": "assistant", "status": "completed",
-            "content": [{ "type": "output_text", "text": said(other), "annotations": [] }] }),
+    let items: Vec<Value> = match answer {
+        Answer::Calls(calls) => {
+            let item = |(name, arguments): &(String, Value)| match arguments {
+                Value::String(text) => json!({ "type": "custom_tool_call", "id": fresh("ctc"),
+                    "call_id": fresh("call"), "name": name, "input": text, "status": "completed" }),
+                arguments => json!({ "type": "function_call", "id": fresh("fc"), "call_id": fresh("call"),
+                    "name": name, "arguments": arguments.to_string(), "status": "completed" }),
+            };
+            calls.iter().map(item).collect()
+        }
+        other => vec![json!({ "type": "message", "id": fresh("msg"), "role": "assistant", "status": "completed",
+            "content": [{ "type": "output_text", "text": said(other), "annotations": [] }] })],
     };
     let whole = json!({ "id": fresh("resp"), "object": "response", "model": talk.model, "status": "completed",
-        "output": [item], "error": null,
+        "output": items, "error": null,
         "usage": { "input_tokens": input + cached, "input_tokens_details": { "cached_tokens": cached },
             "output_tokens": output, "output_tokens_details": { "reasoning_tokens": 0 },
             "total_tokens": input + cached + output } });
@@ -252,23 +261,23 @@ fn responses(talk: &Talk, answer: &Answer, [input, output, cached]: Usage) -> Pu
     begun["status"] = json!("in_progress");
     begun["output"] = json!([]);
     begun["usage"] = Value::Null;
-    let mut opened = item.clone();
-    opened["status"] = json!("in_progress");
     let mut events = vec![json!({ "type": "response.created", "response": begun })];
-    if let Answer::Say(text) = answer {
-        opened["content"] = json!([]);
-        events.push(json!({ "type": "response.output_item.added", "output_index": 0, "item": opened }));
-        events.extend(pieces(text).map(|piece| {
-            json!({ "type": "response.output_text.delta", "item_id": item["id"], "output_index": 0, "content_index": 0,
-                "delta": piece })
-        }));
-    } else {
-        events.push(json!({ "type": "response.output_item.added", "output_index": 0, "item": opened }));
+    for (at, item) in items.iter().enumerate() {
+        let mut opened = item.clone();
+        opened["status"] = json!("in_progress");
+        if let Answer::Say(text) = answer {
+            opened["content"] = json!([]);
+            events.push(json!({ "type": "response.output_item.added", "output_index": at, "item": opened }));
+            events.extend(pieces(text).map(|piece| {
+                json!({ "type": "response.output_text.delta", "item_id": item["id"], "output_index": at,
+                    "content_index": 0, "delta": piece })
+            }));
+        } else {
+            events.push(json!({ "type": "response.output_item.added", "output_index": at, "item": opened }));
+        }
+        events.push(json!({ "type": "response.output_item.done", "output_index": at, "item": item }));
     }
-    events.extend([
-        json!({ "type": "response.output_item.done", "output_index": 0, "item": item }),
-        json!({ "type": "response.completed", "response": whole }),
-    ]);
+    events.push(json!({ "type": "response.completed", "response": whole }));
     let names = [
         "response.created",
         "response.output_item.added",
@@ -284,11 +293,14 @@ fn chat(talk: &Talk, answer: &Answer, [input, output, cached]: Usage) -> Put {
         "prompt_tokens_details": { "cached_tokens": cached }, "total_tokens": input + cached + output });
     let (id, model) = (fresh("chatcmpl"), &talk.model);
     let (message, deltas, reason): (Value, Vec<Value>, &str) = match answer {
-        Answer::Call(name, arguments) => {
-            let call = json!({ "index": 0, "id": fresh("call"), "type": "function",
-                "function": { "name": name, "arguments": arguments.to_string() } });
-            let message = json!({ "role": "assistant", "content": null, "tool_calls": [call] });
-            (message, vec![json!({ "tool_calls": [call] })], "tool_calls")
+        Answer::Calls(calls) => {
+            let call = |(at, (name, arguments)): (usize, &(String, Value))| {
+                json!({ "index": at, "id": fresh("call"), "type": "function",
+                    "function": { "name": name, "arguments": arguments.to_string() } })
+            };
+            let calls: Vec<Value> = calls.iter().enumerate().map(call).collect();
+            let message = json!({ "role": "assistant", "content": null, "tool_calls": calls });
+            (message, vec![json!({ "tool_calls": calls })], "tool_calls")
         }
         other => {
             let text = said(other);
@@ -315,24 +327,24 @@ fn chat(talk: &Talk, answer: &Answer, [input, output, cached]: Usage) -> Put {
 fn gemini(talk: &Talk, answer: &Answer, [input, output, cached]: Usage) -> Put {
     let usage = json!({ "promptTokenCount": input + cached, "cachedContentTokenCount": cached,
         "candidatesTokenCount": output, "totalTokenCount": input + cached + output });
-    let chunk = |part: Value, last: bool| {
-        let mut candidate = json!({ "content": { "role": "model", "parts": [part] }, "index": 0 });
+    let chunk = |parts: Vec<Value>, last: bool| {
+        let mut candidate = json!({ "content": { "role": "model", "parts": parts }, "index": 0 });
         if last {
             candidate["finishReason"] = json!("STOP");
         }
         json!({ "candidates": [candidate], "usageMetadata": usage, "modelVersion": talk.model, "responseId": fresh("r") })
     };
-    let call = |name: &str, arguments: &Value| json!({ "functionCall": { "id": fresh("call"), "name": name, "args": arguments } });
     match answer {
-        Answer::Call(name, arguments) => {
-            let whole = chunk(call(name, arguments), true);
+        Answer::Calls(calls) => {
+            let call = |(name, arguments): &(String, Value)| json!({ "functionCall": { "id": fresh("call"), "name": name, "args": arguments } });
+            let whole = chunk(calls.iter().map(call).collect(), true);
             (whole.clone(), vec![(None, whole)])
         }
         other => {
             let text = said(other);
             let count = pieces(text).count();
-            let part = |(at, piece): (usize, &str)| (None, chunk(json!({ "text": piece }), at + 1 == count));
-            (chunk(json!({ "text": text }), true), pieces(text).enumerate().map(part).collect())
+            let part = |(at, piece): (usize, &str)| (None, chunk(vec![json!({ "text": piece })], at + 1 == count));
+            (chunk(vec![json!({ "text": text })], true), pieces(text).enumerate().map(part).collect())
         }
     }
 }

@@ -6,6 +6,7 @@
 //! | `write PATH TEXT` | has the program's own tool write a file, which ends in a line end |
 //! | `read PATH`, `edit PATH OLD => NEW` | reads a file, replaces a text in one |
 //! | `shell COMMAND` | has it run a command |
+//! | `tool NAME {JSON}` | has it use a tool of a server by that name, with these arguments |
 //! | `say TEXT` | ends its turn with this text (`\n` is a line end) instead of `TASK_COMPLETE` |
 //! | `status CODE` | fails with that status of HTTP |
 //! | `limit SECONDS` | says that the account's limit is used up, and free again in so many seconds |
@@ -36,8 +37,8 @@ pub(super) struct Script {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Say(String),
-    /// A tool by name with its arguments; a tool that takes one text gets it as a string.
-    Call(String, Value),
+    /// Tools by name with their arguments, all at once; a tool that takes one text gets it as a string.
+    Calls(Vec<(String, Value)>),
     /// A status of HTTP.
     Fail(u16),
     /// The account's limit is used up for so many seconds.
@@ -50,7 +51,7 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Say(text) => write!(f, "say {text}"),
-            Self::Call(name, arguments) => write!(f, "call {name} {arguments}"),
+            Self::Calls(calls) => calls.iter().try_for_each(|(name, arguments)| write!(f, "call {name} {arguments} ")),
             Self::Fail(status) => write!(f, "status {status}"),
             Self::Limit(seconds) => write!(f, "limit {seconds}"),
             Self::Cut => write!(f, "cut"),
@@ -82,6 +83,11 @@ impl Script {
         script
     }
 
+    /// How many tools it calls.
+    pub(super) fn calls(&self) -> usize {
+        self.words.iter().filter(|word| is_call(word.split(' ').next().unwrap_or_default())).count()
+    }
+
     /// The next answer. `due` tells whether a word that counts is still to be followed.
     pub(super) fn answer(&self, talk: &Talk, due: &mut dyn FnMut(&str, Due) -> bool) -> Answer {
         if let Some(schema) = &talk.json {
@@ -94,7 +100,7 @@ impl Script {
         let mut calls = 0;
         for word in &self.words {
             let (verb, rest) = word.split_once(' ').unwrap_or((word, ""));
-            if matches!(verb, "write" | "read" | "edit" | "shell") {
+            if is_call(verb) {
                 calls += 1;
                 if calls > talk.results {
                     return call(talk, verb, rest);
@@ -113,7 +119,7 @@ impl Script {
             let number = || rest.parse().unwrap_or_else(|_| panic!("a number in [[stub:{word}]]"));
             let answer = match verb {
                 "meet" => {
-                    due(word, Due::Meeting(number() as usize));
+                    due(&self.named(word), Due::Meeting(number() as usize));
                     continue;
                 }
                 "say" => Answer::Say(rest.replace("\\n", "\n")),
@@ -123,43 +129,55 @@ impl Script {
                 "never" => Answer::Never,
                 _ => panic!("no such word: [[stub:{word}]]"),
             };
-            if due(word, Due::Times(times)) {
+            if due(&self.named(word), Due::Times(times)) {
                 return answer;
             }
         }
         Answer::Say("It is done.\n\nTASK_COMPLETE".to_owned())
     }
+
+    /// A word of this script, told from the same in another.
+    fn named(&self, word: &str) -> String {
+        format!("{word} of {:?}", self.words)
+    }
+}
+
+/// Whether a word has the program use a tool.
+fn is_call(verb: &str) -> bool {
+    matches!(verb, "write" | "read" | "edit" | "shell" | "tool")
 }
 
 /// A call of the tool that the program has for this.
-fn call(talk: &Talk, verb: &str, rest: &str) -> Answer {
+pub(super) fn call(talk: &Talk, verb: &str, rest: &str) -> Answer {
     let (path, text) = rest.split_once(' ').unwrap_or((rest, ""));
-    let whole = match &talk.folder {
-        Some(folder) => format!("{folder}/{path}"),
-        None => path.to_owned(),
+    let whole = match talk.elsewhere.as_ref().or(talk.folder.as_ref()) {
+        Some(folder) if !path.starts_with('/') => format!("{folder}/{path}"),
+        _ => path.to_owned(),
     };
+    let path = if talk.elsewhere.is_some() { &whole } else { path };
     let path_names: &[&str] = &["file_path", "filePath", "absolute_path", "path"];
     let (old, new) = text.split_once(" => ").unwrap_or((text, ""));
     let file = format!("{text}\n");
     let tool = |names: &[&str], values: &[(&[&str], &str)]| {
         let (name, tool) = names.iter().find_map(|name| talk.tools.get_key_value(*name))?;
-        Some(Answer::Call(name.clone(), arguments(tool, values)))
+        Some((name.clone(), arguments(tool, values)))
     };
     let in_patch = |patch: String| {
         let text = format!("*** Begin Patch\n{patch}\n*** End Patch\n");
         talk.tools.get("apply_patch").filter(|tool| tool.text)?;
-        Some(Answer::Call("apply_patch".to_owned(), text.into()))
+        Some(("apply_patch".to_owned(), text.into()))
     };
     let shell = |command: &str| {
         let names = ["Bash", "bash", "run_shell_command", "exec_command", "shell_command", "shell"];
+        let elsewhere = talk.elsewhere.as_ref().map(|folder| format!("cd '{folder}' && {{ {command}; }}"));
+        let command = elsewhere.as_deref().unwrap_or(command);
         let called = tool(&names, &[(&["command", "cmd"], command), (&["description"], "a step")]);
-        called.map(|answer| match answer {
-            // Codex would answer for a command that still runs after ten seconds.
-            Answer::Call(name, mut arguments) if name == "exec_command" => {
+        called.map(|(name, mut arguments)| {
+            if name == "exec_command" {
+                // Codex would answer for a command that still runs after ten seconds.
                 arguments["yield_time_ms"] = json!(600_000);
-                Answer::Call(name, arguments)
             }
-            other => other,
+            (name, arguments)
         })
     };
     let found = match verb {
@@ -182,13 +200,21 @@ fn call(talk: &Talk, verb: &str, rest: &str) -> Answer {
                 .or_else(|| in_patch(format!("*** Update File: {path}\n@@\n-{old}\n+{new}")))
                 .or_else(|| shell(&format!("sed -i 's|{old}|{new}|' {path}")))
         }
+        "tool" => {
+            let named = talk.tools.keys().find(|name| name.strip_suffix(path).is_some_and(|rest| rest.ends_with('_')));
+            let arguments = serde_json::from_str(text).unwrap_or_else(|_| json!({}));
+            named.map(|name| (name.clone(), arguments))
+        }
         _ => shell(rest),
     };
-    found.unwrap_or_else(|| Answer::Say(format!("there is no tool to {verb} with")))
+    match found {
+        Some(call) => Answer::Calls(vec![call]),
+        None => Answer::Say(format!("there is no tool to {verb} with")),
+    }
 }
 
 /// The values where the schema has a place of one of the names, and the least for whatever else it asks for.
-fn arguments(tool: &Tool, values: &[(&[&str], &str)]) -> Value {
+pub(super) fn arguments(tool: &Tool, values: &[(&[&str], &str)]) -> Value {
     let known = &tool.schema["properties"];
     let mut arguments = Map::new();
     for (names, value) in values {

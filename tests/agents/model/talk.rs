@@ -45,12 +45,27 @@ pub(super) struct Talk {
     pub(super) json: Option<Value>,
     /// The folder that the program says it works in.
     pub(super) folder: Option<String>,
+    /// Another folder that the task says it is to be worked on in.
+    pub(super) elsewhere: Option<String>,
+    /// All of it, in order.
+    pub(super) turns: Vec<Turn>,
 }
 
 /// What stands in a conversation, as far as it matters here.
-enum Turn {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// By a person, a hook or the program.
     Said(String),
-    Result,
+    /// What a tool gave.
+    Result(String),
+}
+
+impl Turn {
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Said(text) | Self::Result(text) => text,
+        }
+    }
 }
 
 impl Talk {
@@ -85,11 +100,13 @@ impl Talk {
             stream: body["stream"].as_bool().unwrap_or_else(|| path.contains(":stream")),
             counts_tokens,
             prompt,
-            before: at.map_or(0, |at| turns[..at].iter().filter(|turn| matches!(turn, Turn::Result)).count()),
-            results: since.iter().filter(|turn| matches!(turn, Turn::Result)).count(),
+            before: at.map_or(0, |at| turns[..at].iter().filter(|turn| matches!(turn, Turn::Result(_))).count()),
+            results: since.iter().filter(|turn| matches!(turn, Turn::Result(_))).count(),
             tools,
             json: schema(json),
             folder: folder(&texts(body)),
+            elsewhere: None,
+            turns,
         })
     }
 }
@@ -155,7 +172,7 @@ fn messages(body: &Value) -> Vec<Turn> {
         }
         // Block by block, for programs put several turns into one message.
         turns.extend(list(message, "content").map(|block| match block["type"].as_str() {
-            Some("tool_result") => Turn::Result,
+            Some("tool_result") => Turn::Result(texts(&block["content"])),
             _ => Turn::Said(texts(block)),
         }));
     }
@@ -167,7 +184,7 @@ fn responses(body: &Value) -> Vec<Turn> {
         return vec![Turn::Said(text.clone())];
     }
     let turn = |item: &Value| match item["type"].as_str() {
-        Some(kind) if kind.ends_with("_call_output") => Some(Turn::Result),
+        Some(kind) if kind.ends_with("_call_output") => Some(Turn::Result(texts(&item["output"]))),
         Some("message") | None if item["role"] == "user" => Some(Turn::Said(texts(&item["content"]))),
         _ => None,
     };
@@ -176,7 +193,7 @@ fn responses(body: &Value) -> Vec<Turn> {
 
 fn chat(body: &Value) -> Vec<Turn> {
     let turn = |message: &Value| match message["role"].as_str() {
-        Some("tool") => Some(Turn::Result),
+        Some("tool") => Some(Turn::Result(texts(&message["content"]))),
         Some("user") => Some(Turn::Said(texts(&message["content"]))),
         _ => None,
     };
@@ -188,7 +205,7 @@ fn gemini(body: &Value) -> Vec<Turn> {
         list(body, "contents").filter(|content| content["role"] != "model").flat_map(|content| list(content, "parts"));
     parts
         .map(|part| match part.get("functionResponse") {
-            Some(_) => Turn::Result,
+            Some(given) => Turn::Result(texts(&given["response"]["output"])),
             None => Turn::Said(texts(part)),
         })
         .collect()
