@@ -1075,7 +1075,7 @@ impl Driver {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             file: parts.shown.clone(),
             mode: parts.board.plan.mode.name().to_owned(),
-            max_parallel: parts.settings.max_parallel,
+            max_parallel: if parts.board.plan.mode == Mode::Sequential { 1 } else { parts.settings.max_parallel },
             tasks,
             done,
             steps: parts.board.plan.steps.len(),

@@ -18,9 +18,15 @@ fn a_dry_run_says_what_would_run_and_changes_nothing() {
 
 #[test]
 fn a_dry_run_speaks_of_the_settings_of_the_run() {
-    let world = World::new("- [ ] 1.1 [P] A\n- [ ] 1.2 [P] B\n").settings("[run]\nmode = \"sequential\"\n");
+    let list = "- [ ] 1.1 [P] A\n  - **Do**: echo a > a\n- [ ] 1.2 [P] B\n  - **Do**: echo b > b\n";
+    let world = World::new(list).settings("[run]\nmode = \"sequential\"\n");
     let plan = world.run(["--dry-run"]);
     assert!(!plan.stdout.contains("at the same time"), "{plan}");
+    let run = world.run(["-v"]);
+    assert!(
+        run.stderr.contains("(sequential, at most 1 at once)") && run.stderr.contains("at best with 1 at once"),
+        "{run}"
+    );
 }
 
 #[test]
