@@ -13,6 +13,7 @@ use spec::cli::commands::plan::PlanJson;
 use spec::cli::commands::prompt::PromptJson;
 use spec::cli::commands::status::Status;
 use spec::cli::commands::tasks::TaskList;
+use spec::runtime::epic::EpicEvent;
 use spec::runtime::session::Answer;
 use spec::store::event::Envelope;
 use spec::store::fs::{Durability, write_atomic};
@@ -39,6 +40,7 @@ fn schemas_are_those_of_the_types() {
     check::<PromptJson>("prompt.json");
     check::<LearningsJson>("learnings.json");
     check::<Answer>("step.json");
+    check::<EpicEvent>("epic.json");
 }
 
 fn validator<T: JsonSchema>() -> jsonschema::Validator {

@@ -17,7 +17,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use nix::sys::signal::{Signal as Os, kill, raise};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 use tokio::sync::mpsc;
@@ -164,6 +166,66 @@ impl Outcome {
             Self::NotStarted => "not started".to_owned(),
         }
     }
+}
+
+/// A line of `--output json` about the specs themselves.
+#[derive(Serialize, JsonSchema)]
+pub struct EpicEvent {
+    /// `spec.epic/1`.
+    pub schema: String,
+    /// Counts these lines from 1.
+    pub seq: u64,
+    /// When, RFC 3339 in UTC with milliseconds.
+    pub time: String,
+    /// The id of the run of all of them; each spec's own run has another.
+    pub run: String,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What became of specs.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum What {
+    /// A spec begins.
+    SpecStart {
+        /// The name of its folder.
+        spec: String,
+        /// The working tree it is run in.
+        tree: String,
+    },
+    /// A spec is through.
+    SpecEnd {
+        /// The name of its folder.
+        spec: String,
+        /// `landed`, `completed` (before this run), `failed`, `conflict`, `error`, `blocked`, `busy` or `not_started`.
+        status: String,
+        /// What it makes of the exit code.
+        exit: u8,
+        /// The commit with which it landed.
+        commit: Option<String>,
+        /// Where it does not fit the branch.
+        paths: Vec<String>,
+        /// The same for people.
+        reason: String,
+    },
+    /// A signal for those that wait for one.
+    Signal {
+        /// `SPEC_COMPLETE` or `ALL_TASKS_COMPLETE`.
+        signal: String,
+        /// Its lines.
+        details: Vec<(String, String)>,
+    },
+    /// All of them are through: the last line.
+    EpicComplete {
+        /// How many there were.
+        specs: usize,
+        /// How many of them are on the branch.
+        landed: usize,
+        /// The exit code.
+        exit: u8,
+    },
 }
 
 /// What a spec's process does.
@@ -417,8 +479,7 @@ impl Supervisor {
             to.send(Told::Ended(at, status)).await.ok();
         });
         let (name, tree) = (member.name.clone(), tree.root().display().to_string());
-        let detail = json!({ "type": "spec_start", "spec": name, "tree": tree });
-        self.event(detail);
+        self.event(What::SpecStart { spec: name.clone(), tree: tree.clone() });
         if self.epic.verbosity >= 0 {
             self.say(&format!("[{name}] starts in {tree}"));
         }
@@ -555,10 +616,14 @@ impl Supervisor {
             _ => (Vec::new(), None),
         };
         let text = outcome.text(&name);
-        self.event(json!({
-            "type": "spec_end", "spec": name, "status": outcome.word(), "exit": outcome.exit(),
-            "commit": commit, "paths": paths, "reason": text,
-        }));
+        self.event(What::SpecEnd {
+            spec: name.clone(),
+            status: outcome.word().to_owned(),
+            exit: outcome.exit(),
+            commit,
+            paths,
+            reason: text.clone(),
+        });
         if self.epic.verbosity >= 0 || !outcome.landed() {
             self.say(&format!("[{name}] {text}"));
         }
@@ -709,21 +774,21 @@ impl Supervisor {
         if self.epic.output == Output::Human {
             write_signal(&mut io::stdout(), &Event::Signal { signal: signal.to_owned(), details }).ok();
         } else {
-            self.event(json!({ "type": "signal", "signal": signal, "details": details }));
+            self.event(What::Signal { signal: signal.to_owned(), details });
         }
     }
 
     /// An event of our own.
-    fn event(&mut self, mut event: Value) {
+    fn event(&mut self, what: What) {
         if self.epic.output != Output::Json {
             return;
         }
         self.seq += 1;
-        event["schema"] = SCHEMA.into();
-        event["seq"] = self.seq.into();
-        event["time"] = clock::timestamp().into();
-        event["run"] = self.run.as_str().into();
-        writeln!(io::stdout(), "{event}").ok();
+        let (schema, run, time) = (SCHEMA.to_owned(), self.run.clone(), clock::timestamp());
+        let event = EpicEvent { schema, seq: self.seq, time, run, what };
+        if let Ok(line) = serde_json::to_string(&event) {
+            writeln!(io::stdout(), "{line}").ok();
+        }
     }
 
     /// The summary, and the exit code.
@@ -754,7 +819,7 @@ impl Supervisor {
         if complete {
             self.signal("ALL_TASKS_COMPLETE", Vec::new());
         }
-        self.event(json!({ "type": "epic_complete", "specs": total, "landed": landed, "exit": code }));
+        self.event(What::EpicComplete { specs: total, landed, exit: code });
         code
     }
 }
