@@ -349,6 +349,37 @@ fn the_end_of_a_sub_agent_is_noted_and_passes_no_gate() {
 }
 
 /// A tool of Claude Code that writes a file.
+/// What the page about it does not name nobody knows whether to remove.
+#[test]
+fn everything_that_a_run_keeps_beside_its_list_is_documented() {
+    let world = world();
+    let session = session(&world);
+    session.act(&tasks(&session.next())["1.1"]);
+    session.finish(&["1.1"]);
+    session.next();
+    held(&ask(&world, "stop", &stop(&world, "s1")));
+    let ended = with(stop(&world, "s1"), "hook_event_name", json!("SubagentStop"));
+    ask(&world, "subagent-stop", &with(ended, "last_assistant_message", json!("1.2 is done.\n\nTASK_COMPLETE")));
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/state-format.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let mut seen = Vec::new();
+    for (folder, name) in [(".spec".to_owned(), ".spec"), (run_folder(&world), ".spec/runs/RUN")] {
+        for entry in std::fs::read_dir(world.env.path(folder)).unwrap().flatten() {
+            let end = if entry.path().is_dir() { "/" } else { "" };
+            seen.push(format!("`{name}/{}{end}", entry.file_name().to_string_lossy()));
+        }
+    }
+    let missing: Vec<&String> = seen.iter().filter(|name| !page.contains(name.as_str())).collect();
+    assert!(missing.is_empty() && seen.len() >= 9, "{missing:?} of {seen:?}");
+}
+
+fn run_folder(world: &World) -> String {
+    let runs = std::fs::read_dir(world.env.path(".spec/runs")).unwrap().flatten();
+    let names: Vec<_> = runs.map(|run| run.file_name().to_string_lossy().into_owned()).collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    format!(".spec/runs/{}", names[0])
+}
+
 fn write(world: &World, path: &Path) -> Value {
     json!({
         "session_id": "s1", "cwd": world.env.work(), "hook_event_name": "PreToolUse", "tool_name": "Write",
