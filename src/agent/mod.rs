@@ -144,7 +144,7 @@ pub struct Call<'a> {
     pub program: &'a str,
     /// Where it is to work.
     pub cwd: &'a Path,
-    /// Folders outside `cwd` that it may write to (the folder of the list, where that is elsewhere).
+    /// Folders outside `cwd` that it may write to: its working tree, where `cwd` is a part of it.
     pub also: &'a [&'a Path],
     /// The model, in the agent's own words; none means its default.
     pub model: Option<&'a str>,

@@ -3,7 +3,7 @@
 //! JSON object a line, for [`crate::agent`] to read; and of its own `{"denied": ...}` and, last, `{"end": ...}`.
 //!
 //! Questions are answered by what the agent may do: to look at things always, to change and run them unless it is only to
-//! read, outside its folder and what is none of these only with full access. What is not allowed is denied, and said. It
+//! read, outside its tree and what is none of these only with full access. What is not allowed is denied, and said. It
 //! offers the agent no files and no terminal: the agent has its own.
 
 use std::ffi::{OsStr, OsString};
@@ -77,13 +77,15 @@ async fn talk(mut args: impl Iterator<Item = OsString>) -> Result<(), String> {
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err("the agent has no input and output".to_owned());
     };
-    let folder = here.clone();
+    // With a `Dir` of its own it is started in a part of the tree.
+    let tree = std::env::var_os("SPEC_WORKTREE").map(PathBuf::from).filter(|tree| here.starts_with(tree));
+    let place = Place { tree: tree.unwrap_or_else(|| here.clone()), here: here.clone() };
     let reason = Client
         .v1()
         .name("spec")
         .on_receive_request(
             async move |asked: RequestPermissionRequest, responder, _connection| {
-                responder.respond(RequestPermissionResponse::new(answer(access, &folder, &asked)))
+                responder.respond(RequestPermissionResponse::new(answer(access, &place, &asked)))
             },
             agent_client_protocol::on_receive_request!(),
         )
@@ -228,8 +230,8 @@ fn values(option: &SessionConfigOption) -> Vec<String> {
 }
 
 /// What to answer to a question.
-fn answer(access: Access, folder: &Path, asked: &RequestPermissionRequest) -> RequestPermissionOutcome {
-    let allowed = allows(access, folder, &asked.tool_call);
+fn answer(access: Access, place: &Place, asked: &RequestPermissionRequest) -> RequestPermissionOutcome {
+    let allowed = allows(access, place, &asked.tool_call);
     if !allowed {
         say(&json!({ "denied": title(&asked.tool_call) }));
     }
@@ -249,15 +251,21 @@ fn option(options: &[PermissionOption], allowed: bool) -> Option<&PermissionOpti
     kinds.iter().find_map(|kind| options.iter().find(|option| option.kind == *kind))
 }
 
+/// Where an agent works: the tree that it may write to, and the folder in it that it was started in.
+struct Place {
+    tree: PathBuf,
+    here: PathBuf,
+}
+
 /// Whether a tool may be used.
-fn allows(access: Access, folder: &Path, call: &ToolCallUpdate) -> bool {
+fn allows(access: Access, place: &Place, call: &ToolCallUpdate) -> bool {
     let kind = call.fields.kind.unwrap_or(ToolKind::Other);
     let looks = matches!(kind, ToolKind::Read | ToolKind::Search | ToolKind::Think | ToolKind::Fetch);
     let changes = matches!(kind, ToolKind::Edit | ToolKind::Delete | ToolKind::Move);
     match access {
         Access::Full => true,
         Access::Read => looks,
-        Access::Edit if changes => paths(call).iter().all(|path| is_inside(folder, path)),
+        Access::Edit if changes => paths(call).iter().all(|path| place.has(path)),
         Access::Edit => looks || kind == ToolKind::Execute,
     }
 }
@@ -267,18 +275,20 @@ fn paths(call: &ToolCallUpdate) -> Vec<PathBuf> {
     call.fields.locations.iter().flatten().map(|location| location.path.clone()).collect()
 }
 
-/// Whether a path, relative or not, lies in the folder, by its words alone.
-fn is_inside(folder: &Path, path: &Path) -> bool {
-    let mut inside = PathBuf::new();
-    for part in folder.join(path).components() {
-        match part {
-            std::path::Component::ParentDir => {
-                inside.pop();
+impl Place {
+    /// Whether a path, relative or not, lies in the tree, by its words alone.
+    fn has(&self, path: &Path) -> bool {
+        let mut plain = PathBuf::new();
+        for part in self.here.join(path).components() {
+            match part {
+                std::path::Component::ParentDir => {
+                    plain.pop();
+                }
+                part => plain.push(part),
             }
-            part => inside.push(part),
         }
+        plain.starts_with(&self.tree)
     }
-    inside.starts_with(folder)
 }
 
 /// What a person would call it.
@@ -299,7 +309,8 @@ mod tests {
 
     #[test]
     fn what_is_asked_is_answered_by_what_the_agent_may_do() {
-        let may = |access, kind, path| allows(access, Path::new("/w/tree"), &call(kind, path));
+        let place = |here: &str| Place { tree: "/w/tree".into(), here: here.into() };
+        let may = |access, kind, path| allows(access, &place("/w/tree"), &call(kind, path));
         let cases = [
             ("read", "/etc/hosts", [true, true, true]),
             ("search", "/w/tree", [true, true, true]),
@@ -318,6 +329,10 @@ mod tests {
             let answers = [Access::Read, Access::Edit, Access::Full].map(|access| may(access, kind, path));
             assert_eq!(answers, expected, "{kind} {path}");
         }
+        // Started in a part of its tree.
+        let below = |path| allows(Access::Edit, &place("/w/tree/web"), &call("edit", path));
+        let answers = ["a", "../a", "/w/tree/a", "../../a", "/w/other"].map(below);
+        assert_eq!(answers, [true, true, true, false, false]);
     }
 
     #[test]

@@ -299,10 +299,12 @@ impl Attempt {
     /// Runs an agent with the prompt, and reads what it says.
     pub(super) async fn agent(self, order: Order, prompt: String, brake: Brake) -> Worked {
         let prompt_file = self.log.with_extension("prompt.md");
+        // With a `Dir` of its own it works in a part of the tree, and all of that is its to write to.
+        let tree = [self.root.as_path()];
         let call = Call {
             program: &order.program,
             cwd: &self.cwd,
-            also: &[],
+            also: if self.cwd == self.root { &[] } else { &tree },
             model: order.model.as_deref(),
             resume: order.resume.as_ref().map(|(id, _)| id.as_str()),
             access: order.access,

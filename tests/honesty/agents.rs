@@ -91,6 +91,22 @@ fn what_an_agent_did_lands_and_what_it_used_is_known() {
 }
 
 #[test]
+fn with_a_folder_of_its_own_it_may_write_to_all_of_its_tree() {
+    let list = "- [ ] 1.1 Page\n  - **Do**: echo x > a.txt; done_\n  - **Dir**: web\n\
+                - [ ] 1.2 Rest\n  - **Do**: echo y > b.txt; done_\n";
+    let world = World::new(list);
+    world.env.write("web/index.html", "");
+    world.commit("chore: a folder");
+    let output = run(&world, &[]);
+    assert_eq!(output.code, 0, "{output}");
+    assert_eq!(world.paths_of("1.1"), ["tasks.md", "web/a.txt"]);
+    let arguments = world.env.read("../home/arguments");
+    let told: Vec<bool> = arguments.lines().map(|line| line.contains("--add-dir")).collect();
+    assert_eq!(told, [true, false], "{arguments}");
+    assert!(arguments.contains(&format!("--add-dir {}", world.env.work().display())), "{arguments}");
+}
+
+#[test]
 fn the_signal_alone_is_not_enough() {
     fails("done_", "no_change");
     fails("echo x > a.txt; say 'All is well'; result", "no_signal");
