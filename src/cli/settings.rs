@@ -890,7 +890,7 @@ fn share(raw: &Raw) -> Result<f64, String> {
 
 fn time(raw: &Raw) -> Result<Duration, String> {
     match raw {
-        Raw::Number(seconds) => Ok(Duration::from_secs(*seconds)),
+        Raw::Number(seconds) => duration::parse(&seconds.to_string()),
         Raw::Text(text) => duration::parse(text),
         _ => Err("is not a duration; write it like `90s`, `10m` or `1h30m`".to_owned()),
     }

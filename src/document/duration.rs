@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-/// Reads `90s`, `10m`, `1h30m`, `2d`, `500ms` or bare seconds; the units go from large to small, each at most once.
+/// A hundred years: no clock of ours runs over.
+const MOST: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// Reads `90s`, `10m`, `1h30m`, `2d`, `500ms` or bare seconds; the units go from large to small, each at most once. What is
+/// longer than a hundred years is taken for that.
 ///
 /// # Errors
 ///
@@ -12,7 +16,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a duration; write it like `90s`, `10m` or `1h30m`");
     let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     if !compact.is_empty() && compact.bytes().all(|b| b.is_ascii_digit()) {
-        return compact.parse().map(Duration::from_secs).map_err(|_| wrong());
+        return compact.parse().map(|seconds| Duration::from_secs(seconds).min(MOST)).map_err(|_| wrong());
     }
     let mut rest = compact.as_str();
     let mut total = Duration::ZERO;
@@ -38,7 +42,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         let part = number.checked_mul(unit_millis).map(Duration::from_millis).ok_or_else(wrong)?;
         total = total.checked_add(part).ok_or_else(wrong)?;
     }
-    if last_unit == u64::MAX { Err(wrong()) } else { Ok(total) }
+    if last_unit == u64::MAX { Err(wrong()) } else { Ok(total.min(MOST)) }
 }
 
 #[cfg(test)]
@@ -53,6 +57,9 @@ mod tests {
             assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         assert_eq!(parse("500ms"), Ok(Duration::from_millis(500)));
+        for text in ["18446744073709551615", "99999999999h"] {
+            assert_eq!(parse(text), Ok(MOST), "{text}");
+        }
     }
 
     #[test]

@@ -344,7 +344,7 @@ fn spec(item: &Item, index: usize, needs: Option<Vec<Need>>, settings: &RunSetti
         index,
         kind,
         verify: !item.fields.verify.is_empty(),
-        max_attempts: item.fields.retries.map_or(asked, |retries| retries + 1).max(1),
+        max_attempts: item.fields.retries.map_or(asked, |retries| retries.saturating_add(1)).max(1),
         timeout: timeout.as_millis().try_into().unwrap_or(u64::MAX),
         own_tree: false,
         held_up: 0,
@@ -384,16 +384,11 @@ pub(super) fn kind(item: &Item, settings: &RunSettings) -> Kind {
         Kind::Parent
     } else if !item.fields.run.is_empty() {
         Kind::Run
-    } else if is_verify(item) && !item.fields.verify.is_empty() {
+    } else if item.is_verify() && !item.fields.verify.is_empty() {
         Kind::Verify { executor: settings.has_executor() }
     } else {
         Kind::Exec
     }
-}
-
-/// Whether an item is marked `[VERIFY]` (or `[VERIFY:X]`).
-pub(super) fn is_verify(item: &Item) -> bool {
-    item.markers.iter().any(|marker| marker == "VERIFY" || marker.starts_with("VERIFY:"))
 }
 
 /// What tells that a file was not written to since, without reading it.

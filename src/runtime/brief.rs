@@ -175,7 +175,7 @@ fn learned(asked: &Asked<'_>) -> (Vec<Learned>, Option<String>) {
         Err(error) => return (Vec::new(), Some(error.to_string())),
     };
     let named: Vec<String> = work.files.iter().map(|file| file.path.clone()).collect();
-    let answer = match library.for_task(&Query::of_task(work.block, &named), most + 1) {
+    let answer = match library.for_task(&Query::of_task(work.block, &named), most.saturating_add(1)) {
         Ok(answer) => answer,
         Err(error) => return (Vec::new(), Some(error.to_string())),
     };

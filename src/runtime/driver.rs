@@ -193,7 +193,7 @@ impl Job {
             quota: board::quota(item, settings),
             commit: fields.commit.clone(),
             block,
-            verify_marker: board::is_verify(item),
+            verify_marker: item.is_verify(),
         }
     }
 }

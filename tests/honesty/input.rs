@@ -262,3 +262,51 @@ fn an_executor_needs_a_name() {
     assert!(output.stderr.contains("--exec"), "{output}");
     assert!(!EXEC.is_empty());
 }
+
+/// Whatever figures somebody writes, nothing runs over.
+#[test]
+fn figures_beyond_all_measure_do_no_harm() {
+    let most = u64::MAX.to_string();
+    let list = format!(
+        "- [ ] 1.1 A\n  - **Retries**: {}\n  - **Timeout**: 9999999999999h\n- [ ] 1.2 B\n  - **Timeout**: 1s\n",
+        u32::MAX
+    );
+    let world = World::new(&list);
+    // The second one does not end by itself.
+    let exec = "test $SPEC_TASK_ID = 1.1 || sleep 100; echo x > a.txt";
+    let mut command = world.env.spec_command(["run", "tasks.md", "--max-attempts", "1", "--exec", exec]);
+    for name in [
+        "MAX_PARALLEL",
+        "IDLE_TIMEOUT",
+        "GRACE",
+        "RUN_TIMEOUT",
+        "TOO_MUCH",
+        "TOOL_TIMEOUT",
+        "RETRY_BACKOFF",
+        "RETRY_BACKOFF_MAX",
+        "PROMPT_MAX_TOKENS",
+        "LEARNINGS_MAX",
+        "LEARNINGS_MAX_TOKENS",
+        "PREPARE_MAX",
+        "PREPARE_TIMEOUT",
+        "QUOTA_WALL",
+        "QUOTA_CPU",
+        "ADMISSION_TASK_MEMORY",
+    ] {
+        command.env(format!("SPEC_{name}"), &most);
+    }
+    let output = world.env.output(&mut command);
+    assert_eq!(output.code, 1, "{output}");
+    assert!(output.stdout.contains("TASK_COMPLETE\ntask: 1.1\n"), "{output}");
+    assert!(output.stdout.contains("TASK_FAILED\ntask: 1.2\ncode: timeout\n"), "{output}");
+}
+
+/// A mark in small letters is read as in capitals: by the plan, by the run and by the prompt.
+#[test]
+fn a_verify_mark_in_small_letters_is_one() {
+    let world = World::new("- [ ] 1.1 [verify] Fine\n  - **Verify**: `true`\n");
+    let mut command = world.env.spec_command(["run", "tasks.md"]);
+    let output = world.env.output(&mut command);
+    assert_eq!(output.code, 0, "without an executor: {output}");
+    assert!(output.stdout.contains("verify: pass"), "{output}");
+}
