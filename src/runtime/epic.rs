@@ -156,7 +156,8 @@ impl Outcome {
                     Ok(exit::BUSY) => "another run holds it",
                     _ => "failed",
                 };
-                format!("{what} (exit code {code}); its tree is {}", place(Path::new(""), name).display())
+                let tree = place(Path::new(""), name);
+                format!("{what} (exit code {code}); `cd {} && spec status {name}` says more", tree.display())
             }
             Self::Needs(why, paths) if paths.is_empty() => format!("needs a person: {why}"),
             Self::Needs(why, paths) => format!("needs a person: {why}: {}", paths.join(", ")),
@@ -235,8 +236,9 @@ enum Told {
     Ended(usize, io::Result<ExitStatus>),
 }
 
-/// The tree of a spec.
-fn place(root: &Path, name: &str) -> PathBuf {
+/// The tree of a spec, in the repository with that root.
+#[must_use]
+pub fn place(root: &Path, name: &str) -> PathBuf {
     root.join(".spec/epic").join(name)
 }
 

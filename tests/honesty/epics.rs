@@ -223,6 +223,26 @@ fn what_needs_a_spec_that_failed_is_blocked_and_the_rest_lands() {
 }
 
 #[test]
+fn who_asks_for_a_spec_that_an_epic_has_begun_is_told_where_it_is() {
+    let world = world(&[("a", &task("1.1", "exit 1")), ("b", &task("2.1", "echo b > b.txt"))]);
+    let output = run(&world, &["specs/a", "specs/b"]);
+    assert_eq!(output.code, 1, "{output}");
+    assert!(output.stderr.contains("`cd .spec/epic/a && spec status a` says more"), "{output}");
+    let told = "an epic has begun a in a tree of its own: `cd .spec/epic/a` and look there";
+    for args in [&["status", "a"][..], &["history", "a"], &["log", "1.1", "a"]] {
+        let output = world.env.spec(args);
+        assert!(output.stderr.contains(told), "{output}");
+    }
+    let there = world.env.output(world.env.spec_command(["status", "a"]).current_dir(world.env.path(".spec/epic/a")));
+    assert!(there.stdout.contains("1 failed; last run: failed") && there.stderr.is_empty(), "{there}");
+    let again = run(&world, &["specs/a"]);
+    assert!(again.stderr.contains("this run begins it here once more"), "{again}");
+    // Of one that landed there is nothing more to say.
+    let landed = world.env.spec(["status", "b"]);
+    assert!(landed.stdout.contains("1/1 done") && landed.stderr.is_empty(), "{landed}");
+}
+
+#[test]
 fn each_spec_has_a_branch_where_that_is_asked_for() {
     let world =
         world(&[("a", &task("1.1", "git branch --show-current > a.txt")), ("b", &task("2.1", "echo b > b.txt"))]);

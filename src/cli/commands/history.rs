@@ -53,6 +53,9 @@ pub fn run(args: &HistoryArgs) -> Result<u8, Error> {
             output::print_lines(&lines.collect::<String>())?;
         }
     }
+    if let (Format::Human, Some(said)) = (args.format, runs::in_epic(&paths)) {
+        output::say(&said);
+    }
     Ok(exit::DONE)
 }
 

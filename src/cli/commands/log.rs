@@ -111,7 +111,10 @@ fn find(doc: &Document, paths: &SpecPaths, wanted: &str, attempt: Option<u32>) -
         (None, _) => Error::usage(format_args!("there is no task '{wanted}' in the list or in its runs"))
             .hint("`spec tasks` lists them"),
         (Some(_), Some(attempt)) => Error::usage(format_args!("no run has a try {attempt} of {wanted}")),
-        (Some(_), None) => Error::usage(format_args!("{wanted} has not been started yet")),
+        (Some(_), None) => {
+            let error = Error::usage(format_args!("{wanted} has not been started yet"));
+            runs::in_epic(paths).into_iter().fold(error, Error::hint)
+        }
     })
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{held, plan};
+use super::{held, plan, runs};
 use crate::agent;
 use crate::cli::args::{self, PlanArgs, PlanFormat, RunArgs};
 use crate::cli::settings::{self, Color, RunSettings};
@@ -32,6 +32,9 @@ fn one(args: &RunArgs, file: Option<&Path>, color: Option<Color>) -> Result<u8, 
     let (list, settings, planned) = checked(args, file, color)?;
     if args.dry_run {
         return dry_run(args, file);
+    }
+    if let Some(said) = runs::in_epic(&runs::paths(&list.path)?) {
+        warn(&format!("{said}; this run begins it here once more"));
     }
     let shell = Shell::find().map_err(Error::usage)?;
     let output = match settings.output {

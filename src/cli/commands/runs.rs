@@ -4,9 +4,9 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use crate::cli::Error;
+use crate::cli::{Error, config};
 use crate::report::tally::Tally;
-use crate::runtime::clock;
+use crate::runtime::{clock, epic};
 use crate::store::event::Envelope;
 use crate::store::history::{self, HistoryError};
 use crate::store::journal::{self, Tail};
@@ -61,6 +61,15 @@ pub(super) struct Run {
 /// What stands beside a list.
 pub(super) fn paths(list: &Path) -> Result<SpecPaths, Error> {
     SpecPaths::find(list).map_err(Error::failed)
+}
+
+/// What is to be said of a spec that an epic has begun: it works in a tree of its own, and so do its runs.
+pub(super) fn in_epic(paths: &SpecPaths) -> Option<String> {
+    let tree = epic::place(&config::root(paths.folder()), &paths.name());
+    let here = std::env::current_dir().ok();
+    let shown = here.and_then(|here| tree.strip_prefix(here).ok()).unwrap_or(&tree).display().to_string();
+    let is_there = tree.join(".git").is_file();
+    is_there.then(|| format!("an epic has begun {} in a tree of its own: `cd {shown}` and look there", paths.name()))
 }
 
 /// The ids of all runs of this list, newest first.
