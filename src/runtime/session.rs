@@ -73,7 +73,8 @@ pub struct Call {
 #[must_use]
 pub fn name(given: Option<&str>) -> String {
     let from = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    given.map(str::to_owned).or_else(|| VARIABLES.into_iter().find_map(from)).unwrap_or_else(|| UNNAMED.to_owned())
+    let given = given.filter(|name| !name.is_empty()).map(str::to_owned);
+    given.or_else(|| VARIABLES.into_iter().find_map(from)).unwrap_or_else(|| UNNAMED.to_owned())
 }
 
 /// A task that the session has.

@@ -64,7 +64,8 @@ pub fn find(paths: &SpecPaths, prefix: &str) -> Result<String, HistoryError> {
     if prefix == "last" {
         return found.pop().ok_or_else(|| HistoryError::NoneYet { list: paths.list_name() });
     }
-    found.retain(|id| id.starts_with(prefix));
+    // No beginning at all, of an empty variable, is that of none.
+    found.retain(|id| id.starts_with(prefix) && !prefix.is_empty());
     match found.len() {
         0 => Err(HistoryError::None { list: paths.list_name(), prefix: prefix.to_owned() }),
         1 => Ok(found.remove(0)),
@@ -98,6 +99,7 @@ mod tests {
         assert_eq!(ids(&paths).unwrap(), ["a1", "b2", "b3"]);
         assert_eq!((find(&paths, "a").unwrap(), find(&paths, "last").unwrap()), ("a1".to_owned(), "b3".to_owned()));
         insta::assert_snapshot!(find(&paths, "b").unwrap_err(), @"several runs begin with `b`: b2, b3; give more of the id");
+        insta::assert_snapshot!(find(&paths, "").unwrap_err(), @"no run of tasks.md begins with ``; `spec history` lists them");
         insta::assert_snapshot!(find(&paths, "b1").unwrap_err(), @"no run of tasks.md begins with `b1`; `spec history` lists them");
     }
 }

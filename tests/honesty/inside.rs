@@ -283,6 +283,12 @@ fn what_a_session_says_has_failed_is_tried_again_and_at_last_given_up() {
 }
 
 #[test]
+fn an_empty_name_of_a_session_is_none() {
+    let output = world().env.spec(["next", "--session", "", "--format", "json"]);
+    assert_eq!(output.json()["session"], "unnamed", "{output}");
+}
+
+#[test]
 fn one_session_has_it_until_it_is_silent_or_another_takes_over() {
     let world = world();
     let (one, two) = (session(&world), Session { world: &world, name: "s2" });

@@ -189,6 +189,10 @@ fn a_run_on_another_branch_one_without_commits_and_none_at_all_are_said() {
     world.env.git(["commit", "-q", "--allow-empty", "-m", "on it"]);
     let output = world.run(["--only", "1.1"]);
     assert_eq!(output.code, 0, "{output}");
+    for empty in ["", "/1"] {
+        let output = world.env.spec(["undo", empty]);
+        assert!(output.code == 2 && output.stderr.contains("no run of tasks.md begins with ``"), "{output}");
+    }
     world.env.git(["checkout", "-q", "main"]);
     let output = world.env.spec(["undo", "last"]);
     assert!(output.code == 2 && output.stderr.contains("main does not have"), "{output}");
