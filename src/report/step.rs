@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::text::clean;
+use super::text::{clean, word};
 use crate::runtime::session::{Answer, Handed, State, UNNAMED};
 use crate::store::event::Event;
 
@@ -204,14 +204,4 @@ fn next_command(answer: &Answer) -> String {
 fn finish_command(answer: &Answer) -> String {
     let open: Vec<&str> = answer.tasks.iter().filter(|it| !it.reported).map(|it| it.task.as_str()).collect();
     finish_call(&answer.path, Some(&answer.session), &open)
-}
-
-/// A word as a shell takes it.
-fn word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_./-+:@,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }

@@ -6,7 +6,7 @@ use crate::store::event::Summary;
 
 use super::plain::labels;
 use super::tally::{Failed, Out, Tally, Why};
-use super::text::{Paint, clean, clean_lines, count, took};
+use super::text::{Paint, clean, clean_lines, count, of_list, took, word};
 
 /// Lines of a failure's evidence that are quoted.
 const QUOTED: usize = 12;
@@ -48,11 +48,12 @@ fn failure(failed: &Failed, file: &str, paint: Paint) -> Vec<String> {
         evidence.iter().skip(evidence.len().saturating_sub(QUOTED)).map(|line| format!("  {} {line}", paint.dim("|"))),
     );
     let log = failed.log.as_deref().map_or_else(String::new, |log| format!(" ({})", clean(log)));
-    lines.push(format!("  all it printed: spec log {}{log}", failed.label));
+    lines.push(format!("  all it printed: spec log {}{}{log}", word(&failed.label), of_list(file)));
     if let Some(salvage) = &failed.salvage {
         lines.push(format!("  what it left is kept: git show {}", clean(salvage)));
     }
-    lines.push(format!("  next: mend what it met and `spec run {file}` tries it again, or tick its box if it is done"));
+    let run = format!("spec run {}", word(file));
+    lines.push(format!("  next: mend what it met and `{run}` tries it again, or tick its box if it is done"));
     lines
 }
 

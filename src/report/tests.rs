@@ -271,7 +271,7 @@ fn plain_tells_what_matters_with_its_time_and_a_summary() {
       verify_failed: `cargo test` exited 101 (after 5 tries)
       | running 1 test
       | error: too slow
-      all it printed: spec log 1.3 (.spec/runs/01990000-0000-7000-8000-000000000001/logs/2.1.log)
+      all it printed: spec log 1.3 specs/x/tasks.md (.spec/runs/01990000-0000-7000-8000-000000000001/logs/2.1.log)
       what it left is kept: git show refs/spec/salvage/x/1.3/5
       next: mend what it met and `spec run specs/x/tasks.md` tries it again, or tick its box if it is done
 

@@ -186,6 +186,23 @@ pub fn short_run(run: &str) -> &str {
     run.get(..13).unwrap_or(run)
 }
 
+/// A word as a shell takes it.
+#[must_use]
+pub fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// What names a list behind a command that is to be typed; nothing where every command takes that one without.
+#[must_use]
+pub fn of_list(file: &str) -> String {
+    if file == "tasks.md" { String::new() } else { format!(" {}", word(file)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,6 +234,12 @@ mod tests {
             ["40ms", "1.0s", "3.2s", "1m00s", "2m05s", "1h02m"]
         );
         assert_eq!(took(-1.0), "0ms");
+    }
+
+    #[test]
+    fn commands_can_be_typed_as_they_are_shown() {
+        assert_eq!(["a/b-1.md", "my list.md", "it's", ""].map(word), ["a/b-1.md", "'my list.md'", r"'it'\''s'", "''"]);
+        assert_eq!(["tasks.md", "specs/x/tasks.md"].map(of_list), ["", " specs/x/tasks.md"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::agent::{self, Agent, Call, Prompt, SignIn, Start};
 use crate::cli::args::{AgentsArgs, Format};
 use crate::cli::settings::RunSettings;
 use crate::cli::{Error, exit, output, warn};
+use crate::report::text::word;
 use crate::runtime::acp;
 use crate::runtime::process::{self, CommandLine, SpawnSpec};
 
@@ -199,22 +200,12 @@ fn block(entry: &Entry, default: bool) -> String {
         "argument" => " PROMPT",
         _ => "",
     };
-    let line = entry.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    let line = entry.command.iter().map(|it| word(it)).collect::<Vec<_>>().join(" ");
     let Entry { name, title, signed_in, sign_in, account, .. } = entry;
     let account = if account == name { String::new() } else { format!("\n  account    {account}") };
     format!(
         "{name}: {title} {version}{mark}\n  program    {program}\n  signed in  {signed_in}: {sign_in}{account}\n  runs       {line}{input}\n"
     )
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]

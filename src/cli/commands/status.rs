@@ -18,7 +18,7 @@ use crate::engine::budget::{Money, Total};
 use crate::plan::{self, Mode, Plan};
 use crate::report::plain::labels;
 use crate::report::tally::{Active, Failed, Why};
-use crate::report::text::{Paint, clean, clock, count, fit, short_run, took, width};
+use crate::report::text::{Paint, clean, clock, count, fit, of_list, short_run, took, width, word};
 use crate::runtime;
 use crate::store::{lock, spending};
 
@@ -216,7 +216,12 @@ pub fn run(args: &StatusArgs) -> Result<u8, Error> {
         Format::Json if args.brief => output::print_json(&Status { tasks: None, ..status })?,
         Format::Json => output::print_json(&status)?,
         Format::Human if args.brief => output::print_lines(&(brief(&status) + "\n"))?,
-        Format::Human => output::print_lines(&human(&status))?,
+        Format::Human => {
+            output::print_lines(&human(&status))?;
+            if let Some(said) = runs::in_epic(&paths) {
+                output::say(&said);
+            }
+        }
     }
     Ok(exit::DONE)
 }
@@ -528,7 +533,8 @@ fn human(status: &Status) -> String {
     section(PAINT.bad("Failed"), &of(&["failed"]), &|task| {
         let tries = count(task.attempt.unwrap_or(1) as usize, "try", "tries");
         let (code, reason) = (task.code.as_deref().unwrap_or_default(), task.reason.as_deref().unwrap_or_default());
-        format!("{code}: {reason} (after {tries}; `spec log {}`)", task.label)
+        let log = format!("spec log {}{}", word(&task.label), of_list(&status.path));
+        format!("{code}: {reason} (after {tries}; `{log}`)")
     });
     section(PAINT.warn("Blocked"), &of(&["blocked"]), &waits_for);
     section(PAINT.warn("Skipped or cancelled"), &of(&["skipped", "cancelled"]), &|task| task.status.clone());
