@@ -536,11 +536,12 @@ fn people_steer_a_run_that_a_session_has() {
     assert_eq!((step["state"].as_str(), tasks(&step).len()), (Some("paused"), 0));
     done(&["resume"]);
     assert_eq!(tasks(&session.next()).len(), 3);
-    done(&["skip", "1.3"]);
+    assert_eq!(done(&["skip", "1.3"]), "task 1.3 is left out\n", "which is not to say that it is done");
     let group = tasks(&session.next());
     assert_eq!(group.keys().collect::<Vec<_>>(), ["1.2", "1.4"]);
     let refused = world.env.spec(["skip", "1.1"]);
     assert_eq!(refused.code, 1, "{refused}");
+    assert!(refused.stderr.contains("task 1.1 is done: it is not left out"), "{refused}");
     let held = world.env.spec(["undo", "last"]);
     assert_eq!(held.code, 3, "{held}");
     session.act(&group["1.2"]);

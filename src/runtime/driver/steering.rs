@@ -23,12 +23,13 @@ impl Driver {
             Command::Pause => self.pause(true),
             Command::Resume => self.pause(false),
             Command::Retry(label) => {
-                self.steer_task(label, Steer::Retry, &[Phase::Failed, Phase::Skipped, Phase::Backoff])
+                let from = [Phase::Failed, Phase::Skipped, Phase::Backoff];
+                self.steer_task(label, "tried again", Steer::Retry, &from)
             }
             Command::Skip(label) => {
                 let open =
                     [Phase::Waiting, Phase::Ready, Phase::Backoff, Phase::Running, Phase::Ended, Phase::Verifying];
-                self.steer_task(label, Steer::Skip, &open)
+                self.steer_task(label, "left out", Steer::Skip, &open)
             }
         }
     }
@@ -43,18 +44,42 @@ impl Driver {
     pub(super) fn steer_task(
         &mut self,
         label: &str,
+        what: &str,
         steer: fn(Node) -> Steer,
         from: &[Phase],
     ) -> Result<String, String> {
         let found = self.parts.board.doc.select(label).unwrap_or_default();
         let nodes: Vec<Node> = found.iter().filter_map(|index| self.parts.board.node(*index)).collect();
-        let [node] = nodes[..] else { return Err(format!("{label} is not a task of this run")) };
+        let [node] = nodes[..] else {
+            let done = matches!(found[..], [index] if self.parts.board.doc.items[index].checked);
+            return Err(if done {
+                format!("task {label} is done: it is not {what}")
+            } else {
+                format!("{label} is not a task of this run; `spec status` lists them")
+            });
+        };
         let phase = self.parts.engine.phase(node);
         let name = self.task(node).task;
         if !from.contains(&phase) {
-            return Err(format!("task {name} is {}: nothing to do", format!("{phase:?}").to_lowercase()));
+            return Err(format!("task {name} {}: it is not {what}", where_it_is(phase)));
         }
         self.told.push_back(Told::Steer(steer(node)));
-        Ok(format!("task {name}: done"))
+        Ok(format!("task {name} is {what}"))
+    }
+}
+
+/// Where a task is, for people.
+const fn where_it_is(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Waiting | Phase::Ready | Phase::Backoff | Phase::Deferred => "waits for its turn",
+        Phase::Running => "runs",
+        Phase::Ended | Phase::Verifying => "is being verified",
+        Phase::Passed | Phase::Landing => "has passed and is about to land",
+        Phase::Done => "is done",
+        Phase::Failed => "has failed",
+        Phase::Blocked => "is blocked",
+        Phase::Skipped => "is left out",
+        Phase::Cancelled => "was ended with the run",
+        Phase::Removed => "is no longer in the list",
     }
 }
