@@ -451,7 +451,7 @@ pub struct RunArgs {
     /// Show more: what executors print; twice: details
     #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
-    /// Show less: failures and the last line only
+    /// Show less: failures, why a run ends early, and the last line only
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub quiet: u8,
 }

@@ -7,10 +7,14 @@ use crate::store::event::Event;
 use super::tally::Tally;
 use super::text::{Paint, clean, clock, count, short, short_run, took};
 
+/// Notices of why a run ends before it is done: who reads the last line only is told that, too.
+const ENDS: [&str; 5] = ["stopped", "conflict", "budget", "run-timeout", "deadlock"];
+
 /// From which verbosity on an event is shown: -1 is `-q`, 0 the default, 1 is `-v`, 2 is `-vv`.
-const fn level(event: &Event) -> i8 {
+fn level(event: &Event) -> i8 {
     match event {
         Event::TaskFailed { .. } => -1,
+        Event::Notice { code, .. } if ENDS.contains(&code.as_str()) => -1,
         Event::RunStart { .. }
         | Event::TaskStart { .. }
         | Event::TaskRetry { .. }

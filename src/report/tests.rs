@@ -297,6 +297,10 @@ fn quiet_leaves_failures_and_the_last_line() {
     ");
     let live = ReportSettings { is_tty: true, width: Some(200), ..settings };
     assert_eq!(report(live, &story()).1, report(settings, &story()).1, "a terminal gets no more under -q");
+    let notice =
+        |code: &str| Event::Notice { level: "warning".into(), code: code.into(), message: "why it ends".into() };
+    let told = |code| report(settings, &[at(0, run_start(1, 0)), at(1, notice(code))]).1;
+    assert_eq!((told("stopped").contains("why it ends"), told("heartbeat").as_str()), (true, ""));
 }
 
 #[test]
