@@ -39,54 +39,7 @@ impl Driver {
                 self.notice("warning", "salvage", &fatal.message);
             }
         }
-        let (tasks, done) = self.count();
-        let phases: Vec<Phase> = (0..self.parts.engine.len()).map(|node| self.parts.engine.phase(node)).collect();
-        let is_task = |node: &Node| self.parts.engine.kind(*node) != Kind::Parent;
-        let labels = |wanted: &[Phase]| -> Vec<String> {
-            let nodes: Vec<Node> =
-                (0..phases.len()).filter(|node| wanted.contains(&phases[*node]) && is_task(node)).collect();
-            self.parts.board.labels(&nodes)
-        };
-        let failed_parents: Vec<Node> =
-            (0..phases.len()).filter(|node| !is_task(node) && phases[*node] == Phase::Failed).collect();
-        let mut summary = std::mem::take(&mut self.summary);
-        (summary.tasks, summary.done) = (tasks, done);
-        summary.failed = labels(&[Phase::Failed]);
-        summary.failed.extend(self.parts.board.labels(&failed_parents));
-        summary.blocked = labels(&[Phase::Blocked]);
-        let lost = self.parts.board.labels(&self.lost());
-        summary.blocked.retain(|label| !lost.contains(label));
-        summary.failed.extend(lost);
-        summary.skipped = labels(&[Phase::Skipped]);
-        summary.cancelled = labels(&[Phase::Cancelled]);
-        let open = [Phase::Waiting, Phase::Ready, Phase::Backoff, Phase::Running, Phase::Ended, Phase::Verifying];
-        summary.pending = labels(&open);
-        summary.pending.extend(labels(&[Phase::Passed, Phase::Landing]));
-        let used = self.spending.run;
-        (summary.cost, summary.tokens) = (used.money.map(Money::usd), used.tokens);
-        summary.cost_estimated = used.estimated.map(Money::usd);
-        let is_work = |node: &Node| self.parts.board.is_open_task(*node);
-        let deferred: Vec<Node> = (0..phases.len()).filter(|node| phases[*node] == Phase::Deferred).collect();
-        summary.pending.extend(self.parts.board.labels(&deferred.into_iter().filter(is_work).collect::<Vec<_>>()));
-        summary.wall_seconds = self.wall_seconds();
-        summary.speedup = if summary.wall_seconds > 0.0 { summary.work_seconds / summary.wall_seconds } else { 0.0 };
-        let bound = plan::bound(&self.parts.board.plan, |index| {
-            self.parts.board.node(index).map_or(0.0, |node| self.parts.lives[node].seconds)
-        });
-        // Not -0.0, which is what a sum over nothing is.
-        summary.bound_seconds = bound.bound + 0.0;
-        if let Some(tree) = &self.parts.tree {
-            let mut paths: Vec<String> = tree
-                .ledger
-                .unattributed()
-                .iter()
-                .filter(|it| !it.persons)
-                .map(|it| it.change.path.to_string())
-                .chain(tree.ledger.refused().map(ToString::to_string))
-                .collect();
-            paths.sort();
-            summary.unattributed = paths;
-        }
+        let summary = self.sum_up();
         self.close_committer();
         if let (Some(Finish::Halted(Halt::Budget)), Some(refused)) = (&self.finish, self.spending.refused) {
             let next = match refused.scope {
@@ -114,7 +67,7 @@ impl Driver {
             }
         }
         let (exit, outcome) = self.verdict(&summary);
-        if exit == exit::DONE && tasks == done && tasks > 0 && self.nothing_open() {
+        if exit == exit::DONE && summary.tasks == summary.done && summary.tasks > 0 && self.nothing_open() {
             let event = Event::Signal { signal: "ALL_TASKS_COMPLETE".to_owned(), details: Vec::new() };
             self.emit(event).ok();
         }
@@ -126,6 +79,44 @@ impl Driver {
         self.parts.reporters.finish();
         self.end_lease(exit, outcome);
         exit
+    }
+
+    /// What became of every task, in the order of the list, and what the run took.
+    fn sum_up(&mut self) -> Summary {
+        let mut summary = std::mem::take(&mut self.summary);
+        (summary.tasks, summary.done) = self.count();
+        let (engine, board) = (&self.parts.engine, &self.parts.board);
+        let those = |wanted: &dyn Fn(Node, Phase) -> bool| {
+            let mut nodes: Vec<Node> = (0..engine.len()).filter(|node| wanted(*node, engine.phase(*node))).collect();
+            nodes.sort_by_key(|node| board.entries[*node].task.index);
+            board.labels(&nodes)
+        };
+        let is_task = |node: Node| engine.kind(node) != Kind::Parent;
+        // A parent has a Verify of its own, which may fail.
+        summary.failed = those(&|_, phase| phase == Phase::Failed);
+        summary.failed.extend(those(&|node, _| self.is_lost(node)));
+        summary.blocked = those(&|node, phase| phase == Phase::Blocked && is_task(node) && !self.is_lost(node));
+        summary.skipped = those(&|node, phase| phase == Phase::Skipped && is_task(node));
+        summary.cancelled = those(&|node, phase| phase == Phase::Cancelled && is_task(node));
+        summary.pending = those(&|node, phase| match phase {
+            Phase::Deferred => board.is_open_task(node),
+            phase => !phase.is_final() && is_task(node),
+        });
+        let used = self.spending.run;
+        (summary.cost, summary.tokens) = (used.money.map(Money::usd), used.tokens);
+        summary.cost_estimated = used.estimated.map(Money::usd);
+        summary.wall_seconds = self.wall_seconds();
+        summary.speedup = if summary.wall_seconds > 0.0 { summary.work_seconds / summary.wall_seconds } else { 0.0 };
+        let seconds = |index| board.node(index).map_or(0.0, |node| self.parts.lives[node].seconds);
+        // Not -0.0, which is what a sum over nothing is.
+        summary.bound_seconds = plan::bound(&board.plan, seconds).bound + 0.0;
+        if let Some(tree) = &self.parts.tree {
+            let left = tree.ledger.unattributed();
+            let left = left.iter().filter(|it| !it.persons).map(|it| it.change.path.to_string());
+            summary.unattributed = left.chain(tree.ledger.refused().map(ToString::to_string)).collect();
+            summary.unattributed.sort();
+        }
+        summary
     }
 
     pub(in crate::runtime) fn close_committer(&mut self) {

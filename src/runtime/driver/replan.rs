@@ -72,7 +72,8 @@ impl Driver {
         for _ in 0..100 {
             let (new, _) = document::parse(found.clone(), &path);
             if new.items.is_empty() {
-                let message = format!("{}: there is no checkbox in it any more", self.parts.shown);
+                let message =
+                    format!("{}: there is no checkbox in it any more; mend it and run it again", self.parts.shown);
                 return Err(Fatal { message, halt: Halt::Fatal });
             }
             let old: Vec<(bool, String)> = (0..self.parts.board.doc.items.len())
