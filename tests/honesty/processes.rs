@@ -158,7 +158,7 @@ fn the_time_limit_of_a_run_gives_5_and_beats_a_failure() {
     let world = World::new(
         "- [ ] 1.1 [P] Fails\n  - **Do**: exit 3\n  - **Files**: a.txt\n- [ ] 1.2 [P] Hangs\n  - **Do**: exec sleep 600\n  - **Files**: b.txt\n",
     );
-    let output = world.run(["--run-timeout", "1s", "--grace", "1s"]);
+    let output = world.run(["--run-timeout", "5s", "--grace", "1s"]);
     assert_eq!(output.code, 5, "{output}");
     assert!(signal_of(&output.stdout, "TASK_FAILED", "1.1").is_some(), "{output}");
     assert!(!world.ticked("1.2"));
