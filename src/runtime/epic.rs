@@ -364,7 +364,8 @@ impl Supervisor {
                 Some(told) = self.told.1.recv() => match told {
                     Told::Out(at, line) => self.out(at, &line),
                     Told::Err(at, line) => {
-                        writeln!(io::stderr(), "[{}] {line}", self.epic.members[at].name).ok();
+                        let line = format!("[{}] {line}", self.epic.members[at].name);
+                        self.say(line.trim_end());
                     }
                     Told::Ended(at, status) => self.ended(at, status),
                 },

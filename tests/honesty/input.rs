@@ -310,3 +310,14 @@ fn a_verify_mark_in_small_letters_is_one() {
     assert_eq!(output.code, 0, "without an executor: {output}");
     assert!(output.stdout.contains("verify: pass"), "{output}");
 }
+
+#[test]
+fn what_needs_a_repository_says_why() {
+    let env = TestEnv::with_list("- [ ] 1.1 A\n");
+    for args in [&["rescue"][..], &["undo", "last"], &["gc"]] {
+        let output = env.spec(args);
+        assert!(output.code == 2 && output.stderr.contains("tasks.md: not in a git repository\nhint: "), "{output}");
+    }
+    let output = env.spec(["run", "--isolation", "worktree", "--exec", "true"]);
+    assert!(output.code == 2 && output.stderr.contains("needs a git repository\nhint: "), "{output}");
+}

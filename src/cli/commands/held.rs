@@ -29,7 +29,10 @@ impl Spec {
         let list = target::find(file)?;
         let paths = SpecPaths::find(&list).map_err(Error::usage)?;
         let repo = Repo::open(paths.folder()).map_err(Error::usage)?;
-        let repo = repo.ok_or_else(|| Error::usage(format_args!("{}: not in a git repository", list.display())))?;
+        let repo = repo.ok_or_else(|| {
+            Error::usage(format_args!("{}: not in a git repository", list.display()))
+                .hint("what runs make is kept, taken back and put away as commits: there are none without git")
+        })?;
         let own = repo.spec_files(paths.list(), paths.progress());
         Ok(Self { list, paths, repo, own })
     }

@@ -193,6 +193,7 @@ pub(super) fn explain(error: &RunError) -> Error {
         RunError::Dirty(_) => Error::usage(error).hint(
             "commit or stash them, or run with --allow-dirty: they are then left alone, and never committed or lost",
         ),
+        RunError::NoTrees(_) => Error::usage(error).hint("leave it away, and all tasks work in the one tree"),
         RunError::Git(git::Error::NoIdentity { .. }) => {
             Error::usage(error).hint("or run with --no-commit, and nothing is committed")
         }
