@@ -220,9 +220,7 @@ fn without_a_shell() {
     let output = env.output(env.spec_command(["run", "tasks.md"]).env("PATH", env.path("../bin")));
     assert_eq!(output.code, 2, "{output}");
     assert_eq!(contents(&env.work()), before);
-    assert_snapshot!(output.stderr, @r"
-    error: there is no `sh` and no `bash` on PATH; commands of Run and Verify and --exec need one: add its folder to PATH
-    ");
+    assert_snapshot!(output.stderr, @"error: there is no `sh` and no `bash` on PATH; commands of Run and Verify and --exec need one: add its folder to PATH");
 }
 
 #[test]
