@@ -96,7 +96,7 @@ impl Driver {
             }
             batch.moved += 1;
         }
-        self.stop_all(&batch, "the branch is moved by somebody else all the time");
+        self.stop_all(&batch, "the branch is moved by somebody else all the time; run `spec run` once more");
         Ok(true)
     }
 
@@ -247,7 +247,9 @@ impl Driver {
                 }
             }
             Err(CommitError::HeadMoved { .. }) => return Ok(false),
-            Err(error @ CommitError::Overlap { .. }) => self.stop_all(batch, &error.to_string()),
+            Err(error @ CommitError::Overlap { .. }) => {
+                self.stop_all(batch, &format!("{error}; commit or stash them and run `spec run` once more"));
+            }
             Err(error) => {
                 for (node, _) in &batch.commits {
                     self.outcome(*node, Err(Failure::new(Code::CommitFailed, error.to_string())));
@@ -391,8 +393,10 @@ impl Driver {
         let (Some(tip), Some(committer)) = (&tree.head.commit, &mut tree.committer) else { return Ok(()) };
         let theirs = committer.keep_work(&spec, &task.task, attempt, &work.commit)?;
         let ours = committer.keep_work(&spec, &format!("{}-tip", task.task), attempt, tip)?;
-        let message =
-            format!("task {} {}; its side is kept as {theirs}, the branch's as {ours}", task.task, failure.reason);
+        let message = format!(
+            "task {} {}; its side is kept as {theirs}, the branch's as {ours}; merge them and tick its box, or `spec run` tries it anew",
+            task.task, failure.reason
+        );
         self.notice("warning", "conflict", &message);
         Ok(())
     }

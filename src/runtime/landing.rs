@@ -134,7 +134,10 @@ impl Driver {
         let taken = self.parts.lives[node].taken.as_deref();
         let overlaps: Vec<String> = taken.iter().flat_map(|it| &it.overlaps).map(ToString::to_string).collect();
         if !overlaps.is_empty() {
-            let reason = format!("uncommitted changes of yours are in its way: {}", overlaps.join(", "));
+            let reason = format!(
+                "uncommitted changes of yours are in its way: {}; commit or stash them and run `spec run` once more",
+                overlaps.join(", ")
+            );
             return Ok(Err(self.conflict(reason)));
         }
         if tree.committer.is_none() {
@@ -157,7 +160,7 @@ impl Driver {
                 }
             }
         }
-        Ok(Err(self.conflict("the branch is moved by somebody else all the time".to_owned())))
+        Ok(Err(self.conflict("the branch is moved by somebody else all the time; run `spec run` once more".to_owned())))
     }
 
     /// In the shared tree: a person is needed.

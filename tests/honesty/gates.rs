@@ -382,7 +382,8 @@ fn a_persons_change_in_the_way_is_a_conflict() {
 
     let output = world.run(["--allow-dirty"]);
     assert_eq!(output.code, 4, "{output}");
-    assert!(output.stderr.contains("shared.txt"), "{output}");
+    let told = "in its way: shared.txt; commit or stash them and run `spec run` once more";
+    assert!(output.stderr.contains(told), "{output}");
     assert_eq!(world.env.git(["rev-parse", "HEAD"]), head, "the branch does not move");
     assert!(!world.ticked("1.1") && world.tries("1.2") == 0);
     assert_eq!(world.env.read("shared.txt"), "first, by a person\ntask\n", "nothing of theirs is lost");

@@ -396,7 +396,7 @@ fn what_a_person_has_not_committed_is_not_landed_on() {
         let_go(&world, "gate");
         let output = world.finish(run);
         assert_eq!(output.code, 4, "{path}: {output}");
-        assert!(output.stderr.contains(&format!("in its way: {path}")), "{path}: {output}");
+        assert!(output.stderr.contains(&format!("in its way: {path}; commit or stash them")), "{path}: {output}");
         assert_eq!(world.env.git(["rev-parse", "HEAD"]), tip, "{path}");
         assert!(!world.ticked("1.1") && !world.ticked("1.2"));
         assert_eq!(world.env.read(path), mine);
