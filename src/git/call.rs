@@ -1,12 +1,12 @@
 //! One place that starts git: its environment, its input, its limit in time.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -15,9 +15,8 @@ use nix::unistd::Pid;
 
 use super::error::Error;
 
-/// Variables that name a repository or a part of one. A hook that called us has them set; neither our git nor an
-/// executor may inherit them.
-pub const REPOSITORY_VARIABLES: &[&str] = &[
+/// Variables that name a repository or a part of one. A hook that called us has them set.
+pub(super) const REPOSITORY_VARIABLES: &[&str] = &[
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_IMPLICIT_WORK_TREE",
@@ -33,6 +32,27 @@ pub const REPOSITORY_VARIABLES: &[&str] = &[
     "GIT_REFLOG_ACTION",
     "GIT_INTERNAL_SUPER_PREFIX",
 ];
+
+/// What neither our git nor an executor may inherit: what names a repository, and what Gemini CLI sets for git in its shells.
+/// Nobody would know there who commits, and no hook would run.
+pub fn foreign_variables() -> &'static [OsString] {
+    /// Ours stay as they were when we were started, so one look is enough.
+    static SET: LazyLock<Vec<OsString>> = LazyLock::new(|| foreign(std::env::vars_os()));
+    &SET
+}
+
+/// Of these variables.
+fn foreign(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<OsString> {
+    let vars: Vec<(OsString, OsString)> = vars.into_iter().collect();
+    let is_set = |name: &str, value: &str| vars.iter().any(|(key, is)| key == name && is == value);
+    let gemini = is_set("GEMINI_CLI", "1") && is_set("GIT_CONFIG_GLOBAL", "/dev/null");
+    let mut names: Vec<OsString> = vars.into_iter().map(|(name, _)| name).collect();
+    names.retain(|name| {
+        let of_gemini = gemini && name.as_encoded_bytes().starts_with(b"GIT_CONFIG_");
+        of_gemini || REPOSITORY_VARIABLES.iter().any(|known| name == known)
+    });
+    names
+}
 
 /// Objects are on the disk before a branch points to them.
 pub(super) const DURABLE: [&str; 2] = ["core.fsync=committed", "core.fsyncMethod=batch"];
@@ -82,7 +102,7 @@ impl Git {
     pub(super) fn call_for_hooks(&self, subcommand: &str, config: &[&str]) -> Call {
         let mut command = Command::new(&self.program);
         command.envs(self.inherited.iter().map(|(key, value)| (key, value)));
-        for variable in REPOSITORY_VARIABLES {
+        for variable in foreign_variables() {
             command.env_remove(variable);
         }
         command

@@ -30,7 +30,9 @@ mod trees;
 mod undo;
 
 pub use attribution::{Attribution, Taken, Unattributed};
-pub use call::REPOSITORY_VARIABLES;
+#[cfg(test)]
+use call::REPOSITORY_VARIABLES;
+pub use call::foreign_variables;
 pub use change::{Blob, Change, Mode, Oid, RepoPath};
 pub use commit::{CommitRequest, Committer, FileEdit, NewCommit, Prepared, Published};
 pub use epic::Merged;

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -24,7 +24,7 @@ use crate::document::quota::Quota;
 use crate::engine::Node;
 use crate::engine::gates::{End, Word};
 use crate::engine::output::{Report, Scanner};
-use crate::git::REPOSITORY_VARIABLES;
+use crate::git::foreign_variables;
 use crate::mask::Masker;
 use crate::store::fs::{self, PathError};
 
@@ -448,11 +448,7 @@ pub(super) async fn aside<T: Send + 'static>(
 
 /// The environment of a try on top of our own: who it is, and nothing that points git elsewhere.
 pub(super) fn environment(vars: Vec<(&'static str, OsString)>) -> Vec<(OsString, Option<OsString>)> {
-    /// Ours stays as it was when we were started, so one look is enough.
-    static SET: LazyLock<Vec<&str>> = LazyLock::new(|| {
-        REPOSITORY_VARIABLES.iter().copied().filter(|name| std::env::var_os(name).is_some()).collect()
-    });
-    let cleared = SET.iter().map(|name| (OsString::from(name), None));
+    let cleared = foreign_variables().iter().map(|name| (name.clone(), None));
     cleared.chain(vars.into_iter().map(|(name, value)| (name.into(), Some(value)))).collect()
 }
 

@@ -30,7 +30,7 @@ use super::signals::{Asked, Signal, Signals};
 use super::slots::copy_all;
 use crate::cli::exit;
 use crate::cli::settings::{Isolation, Output, RunSettings, Worktree};
-use crate::git::{CommitError, Committer, Declared, Merged, Oid, REPOSITORY_VARIABLES, Repo, RepoPath, SpecFiles};
+use crate::git::{CommitError, Committer, Declared, Merged, Oid, Repo, RepoPath, SpecFiles, foreign_variables};
 use crate::report::write_signal;
 use crate::store::epic::{EpicFile, Status};
 use crate::store::event::{Envelope, Event};
@@ -457,7 +457,7 @@ impl Supervisor {
             command.arg("--isolation=worktree");
         }
         command.arg("--").arg(inside.on_disk(Path::new(""))).current_dir(tree.root());
-        for variable in REPOSITORY_VARIABLES {
+        for variable in foreign_variables() {
             command.env_remove(variable);
         }
         // In a group of its own: what the terminal sends comes to us, and from us to all.
