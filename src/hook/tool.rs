@@ -1,4 +1,5 @@
-//! A tool is about to write: into the files of a task that the session has, or into something else?
+//! A tool is about to write: into the files of a task that the session has, or into something else? And the shells of Gemini CLI
+//! are told which session they belong to, which it tells its hooks only.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -18,6 +19,9 @@ const PATHS: [&str; 4] = ["file_path", "notebook_path", "absolute_path", "path"]
 pub(super) fn answer(input: &Input) -> Option<String> {
     let (name, args) = input.tool.as_ref()?;
     let name = name.to_ascii_lowercase();
+    if input.is_gemini() && name == "run_shell_command" {
+        return named(args, &input.session);
+    }
     if !WRITING.iter().any(|word| name.contains(word)) {
         return None;
     }
@@ -42,6 +46,18 @@ pub(super) fn answer(input: &Input) -> Option<String> {
         }
         .to_string(),
     )
+}
+
+/// The command with the name of the session in its environment, where it is one of a session.
+fn named(args: &Value, session: &str) -> Option<String> {
+    let command = args.get("command")?.as_str()?;
+    let of_session = command.contains("spec next") || command.contains("spec finish");
+    if !of_session || !session.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        return None;
+    }
+    let command = format!("export SPEC_SESSION={session}; {command}");
+    let output = json!({ "hookEventName": "BeforeTool", "tool_input": { "command": command } });
+    Some(json!({ "hookSpecificOutput": output }).to_string())
 }
 
 /// The paths that are to be written.

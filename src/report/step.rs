@@ -163,7 +163,11 @@ fn step(answer: &Answer) -> String {
             || task.prompt.clone(),
             |file| {
                 let (file, folder) = (file.display(), task.folder.display());
-                format!("Read {file} and carry out the task that it describes, in the folder {folder}.")
+                // Gemini CLI's own tools refuse what git ignores.
+                format!(
+                    "Read {file} and carry out the task that it describes, in the folder {folder}.\n\
+                     Where a tool refuses to read it, use `cat`."
+                )
             },
         );
         let fence = fence(&prompt);

@@ -25,7 +25,8 @@ pub const SCHEMA: &str = "spec.step/1";
 pub const UNNAMED: &str = "unnamed";
 
 /// Where agents tell what they start which session it belongs to.
-const VARIABLES: [&str; 3] = ["SPEC_SESSION", "CLAUDE_CODE_SESSION_ID", "GEMINI_SESSION_ID"];
+const VARIABLES: [&str; 5] =
+    ["SPEC_SESSION", "CLAUDE_CODE_SESSION_ID", "GEMINI_SESSION_ID", "CODEX_THREAD_ID", "QWEN_CODE_SESSION_ID"];
 
 /// What is asked of a run that a session has.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -442,6 +442,24 @@ fn writes_outside_the_files_of_a_task_are_warned_of_or_refused() {
     assert_eq!(ask(&off, "pre-tool", &write(&off, &off.env.path("other.txt"))), Value::Null);
 }
 
+/// Gemini CLI tells its hooks which session it is, and its shells nothing.
+#[test]
+fn a_shell_of_gemini_is_told_its_session() {
+    let world = world();
+    let shell = |command: &str| {
+        let input = json!({
+            "session_id": "a1-b2", "cwd": world.env.work(), "hook_event_name": "BeforeTool",
+            "tool_name": "run_shell_command", "tool_input": { "command": command, "description": "x" },
+        });
+        ask(&world, "pre-tool", &input)["hookSpecificOutput"]["tool_input"]["command"].clone()
+    };
+    assert_eq!(shell("spec next tasks.md"), "export SPEC_SESSION=a1-b2; spec next tasks.md");
+    assert_eq!(shell("cd x && spec finish 1.1"), "export SPEC_SESSION=a1-b2; cd x && spec finish 1.1");
+    assert_eq!(shell("cargo test"), Value::Null);
+    let claude = with(write(&world, Path::new("x")), "tool_name", json!("Bash"));
+    assert_eq!(ask(&world, "pre-tool", &claude), Value::Null);
+}
+
 #[test]
 fn a_session_that_begins_is_told_where_the_spec_stands() {
     let world = world();

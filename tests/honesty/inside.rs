@@ -555,6 +555,27 @@ fn people_steer_a_run_that_a_session_has() {
     assert!(world.ticked("1.2") && world.ticked("2.3"), "{}", world.list());
 }
 
+/// Gemini CLI has its shells do without git's configuration: nobody would know who commits, and no hook would run.
+#[test]
+fn inside_gemini_git_is_as_everywhere() {
+    let world = world();
+    world.env.write(".git/hooks/pre-commit", "#!/bin/sh\ntouch \"$HOME/hook\"\n");
+    let hook = File::open(world.env.path(".git/hooks/pre-commit")).expect("a hook");
+    hook.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it can be run");
+    let call = |args: &[&str]| {
+        let mut command = session(&world).command(args);
+        command.envs([("GEMINI_CLI", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_COUNT", "1")]);
+        command.envs([("GIT_CONFIG_KEY_0", "core.hooksPath"), ("GIT_CONFIG_VALUE_0", "")]);
+        let output = world.env.output(&mut command);
+        assert_eq!(output.code, 0, "{output}");
+        output.json()
+    };
+    session(&world).act(&tasks(&call(&["next", "--format", "json"]))["1.1"]);
+    call(&["finish", "--format", "json", "1.1"]);
+    assert_eq!(world.env.git(["log", "-1", "--format=%an"]), "Test");
+    assert!(world.env.path("../home/hook").exists(), "the hook ran");
+}
+
 #[test]
 fn a_list_that_a_session_has_is_not_mended() {
     let world = World::new("- [x]0.9 Done\n- [ ] 1.1 One\n  - **Files**: a.txt\n- [ ] 1.2 Two\n  - **Files**: b.txt\n");
@@ -616,6 +637,7 @@ fn what_the_model_reads_says_what_to_do() {
 
     ````text
     Read $ENV/work/.spec/runs/RUN/prompts/0.1.md and carry out the task that it describes, in the folder $ENV/work.
+    Where a tool refuses to read it, use `cat`.
     ````
     "#);
     session.act(&tasks(&session.next())["1.1"]);
