@@ -35,6 +35,7 @@ pub(super) const REPOSITORY_VARIABLES: &[&str] = &[
 
 /// What neither our git nor an executor may inherit: what names a repository, and what Gemini CLI sets for git in its shells.
 /// Nobody would know there who commits, and no hook would run.
+#[must_use]
 pub fn foreign_variables() -> &'static [OsString] {
     /// Ours stay as they were when we were started, so one look is enough.
     static SET: LazyLock<Vec<OsString>> = LazyLock::new(|| foreign(std::env::vars_os()));

@@ -4,6 +4,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the tests play a person, who writes as any other program does")]
 
+use std::io::{BufRead as _, BufReader};
 use std::process::Command;
 
 use serde_json::Value;
@@ -38,7 +39,14 @@ fn command(scene: &Scene, args: &[&str]) -> Command {
     let (words, options) = args.split_last().expect("a prompt");
     let mut command = scene.program(&["-p", "--output-format", "stream-json", "--verbose"]);
     command.args(options);
-    command.args(["--permission-mode", "acceptEdits", "--allowedTools", "Bash,Edit,Write,Read,Task", "--", words]);
+    command.args([
+        "--permission-mode",
+        "acceptEdits",
+        "--allowedTools",
+        "Bash,Edit,Write,Read,Task,mcp__plugin_spec_spec",
+        "--",
+        words,
+    ]);
     command
 }
 
@@ -239,4 +247,74 @@ fn claude_waits_for_sub_agents_that_work_behind_its_back() {
     is_done(&scene, 8);
     let begun: usize = scene.model.log().iter().map(|asked| asked.answer.matches("call Agent").count()).sum();
     assert_eq!((begun, blocks(&scene)), (8, 4), "none was begun twice: {}", scene.talk());
+}
+
+/// A client of MCP that nobody here wrote calls every tool, and what they do passes the same gates.
+#[test]
+fn claude_uses_every_tool_of_the_server() {
+    let Some(scene) = Scene::inside(Program::Claude, &plain(&[good(1), good(2), good(3)])) else { return };
+    let note = |tool: &str| format!("[[stub:tool {tool} {{\"task\": \"1.1\", \"text\": \"of {tool}\"}}]] ");
+    let words = ["tasks", "plan", "status", "next"].map(|tool| format!("[[stub:tool {tool} {{}}]] ")).concat()
+        + &["note_learning", "log_issue", "note_follow_up"].map(note).concat()
+        + "[[stub:write 1.md good]] [[stub:tool finish {\"done\": [\"1.1\"]}]] [[stub:tool next {}]] "
+        + "[[stub:tool finish {\"done\": [\"1.2\"]}]] [[stub:tool cancel {}]] [[stub:say So much for that.]]";
+    let said = claude(&scene, &[&words]);
+    assert_eq!((said.output.code, said.result.as_str()), (0, "So much for that."), "{}\n{}", said.output, scene.talk());
+    assert_eq!(scene.world.history(), ["chore: add the list", "1.1"], "{}", said.output);
+    assert!(!scene.world.ticked("1.2"), "nothing was done for it: {}", said.output);
+    let progress = scene.world.env.read(".progress.md");
+    for tool in ["note_learning", "log_issue", "note_follow_up"] {
+        assert!(progress.contains(&format!("of {tool}")), "{progress}");
+    }
+    let ends = scene.world.events("run_complete");
+    assert_eq!((ends.len(), &ends[0]["outcome"]), (1, &Value::from("interrupted")), "cancelled: {}", said.output);
+    assert!(said.output.stdout.contains(&format!("\\\"session\\\": \\\"{}\\\"", said.session)), "{}", said.output);
+}
+
+/// The same loop in programs without sub-agents that work at once: they do the tasks of a step themselves, and are held back
+/// by the hook of their own form.
+fn carries_out_a_list(program: Program, words: &str, options: &[&str]) {
+    let Some(scene) = Scene::inside(program, &eight().replace("[[stub:meet 3]] ", "")) else { return };
+    let mut command = scene.program(options);
+    command.arg(words);
+    let output = scene.world.env.output(&mut command);
+    assert_eq!(output.code, 0, "{output}\n{}", scene.talk());
+    is_done(&scene, 8);
+    assert_eq!(blocks(&scene), 4, "{output}\n{}", scene.talk());
+}
+
+#[test]
+fn gemini_carries_out_a_list_to_its_end_by_its_hook_alone() {
+    carries_out_a_list(
+        Program::Gemini,
+        "/spec:run tasks.md",
+        &["-m", "gemini-2.5-flash", "-y", "-o", "stream-json", "-p"],
+    );
+}
+
+#[test]
+fn codex_carries_out_a_list_to_its_end_by_its_hook_alone() {
+    let options = ["exec", "--json", "--dangerously-bypass-approvals-and-sandbox", "--dangerously-bypass-hook-trust"];
+    carries_out_a_list(Program::Codex, "Run `spec next tasks.md` and do what it says.", &options);
+}
+
+/// opencode has no hook that holds it back: its plugin sends the next message when the session is idle. Of `opencode run`
+/// nobody is there any more then, of a server is.
+#[test]
+fn opencode_carries_out_a_list_to_its_end_by_its_plugin() {
+    let Some(scene) = Scene::inside(Program::Opencode, &plain(&[good(1), good(2), good(3)])) else { return };
+    let mut server = scene.world.start_command(scene.program(&["serve", "--hostname", "127.0.0.1", "--port", "0"]));
+    let mut lines = BufReader::new(server.stdout.take().expect("a pipe")).lines();
+    let address =
+        lines.find_map(|line| Some(line.ok()?.split_once("http://")?.1.trim().to_owned())).expect("an address");
+    let attach = format!("http://{address}");
+    let run = ["run", "--attach", &attach, "--format", "json", "--command", "spec-run", "tasks.md"];
+    let output = scene.world.env.output(&mut scene.program(&run));
+    assert_eq!(output.code, 0, "{output}\n{}", scene.talk());
+    let lease = scene.world.env.path(".spec/lease.json");
+    scene.world.state_when(|state| state["phase"] == "completed" && !lease.exists());
+    server.kill().expect("it runs");
+    server.wait().expect("it ends");
+    is_done(&scene, 3);
+    assert_eq!(blocks(&scene), 2, "{}", scene.talk());
 }

@@ -48,6 +48,8 @@ impl Scene {
         let mut install = scene.world.env.spec_command(["plugin", "install", program.name()]);
         let output = scene.world.env.output(install.env("PATH", &scene.path));
         assert_eq!(output.code, 0, "{output}");
+        // Codex has a login shell run its commands, which asks for a path of its own.
+        scene.world.env.write("../home/.profile", format!("PATH='{}'\n", scene.path));
         Some(scene)
     }
 

@@ -93,7 +93,11 @@ fn results(turns: &[Turn]) -> Vec<&str> {
 /// A prompt of `spec`, by who is to carry it out.
 fn carry_out(talk: &Talk, prompt: (&str, &str), given: &[&str], due: &mut dyn FnMut(&str, Due) -> bool) -> Answer {
     let (file, folder) = prompt;
-    let Some((words, given)) = given.split_first() else { return call(talk, "read", file) };
+    let refused = given.first().is_some_and(|text| !text.contains("[[stub:"));
+    let given = &given[usize::from(refused)..];
+    let Some((words, given)) = given.split_first() else {
+        return if refused { call(talk, "shell", &format!("cat {file}")) } else { call(talk, "read", file) };
+    };
     let talk = Talk {
         results: given.len(),
         elsewhere: Some(folder.to_owned()),
@@ -124,8 +128,9 @@ fn step(
         if given.is_empty() {
             let start = |(file, folder): &(&str, &str)| {
                 let prompt = format!("Read {file} and carry out the task that it describes, in the folder {folder}.");
+                let kind = if name == "task" { "general" } else { "general-purpose" };
                 let values: [(&[&str], &str); 3] =
-                    [(&["prompt"], &prompt), (&["description"], "a task"), (&["subagent_type"], "general-purpose")];
+                    [(&["prompt"], &prompt), (&["description"], "a task"), (&["subagent_type"], kind)];
                 let mut arguments = arguments(tool, &values);
                 if !tool.schema["properties"]["run_in_background"].is_null() {
                     arguments["run_in_background"] = Value::Bool(manner.background);
@@ -154,7 +159,8 @@ fn step(
                 Answer::Say(text) => answers.push(text),
                 other => return other,
             }
-            left = &left[(1 + Script::read(left[0]).calls()).min(left.len())..];
+            let words = left.iter().position(|text| text.contains("[[stub:")).unwrap_or_default();
+            left = &left[(words + 1 + Script::read(left[words]).calls()).min(left.len())..];
         }
         if let Some(said) = left.first() {
             return Answer::Say(format!("It said: {said}"));

@@ -238,7 +238,9 @@ fn smallest(schema: &Value) -> Value {
     }
     match schema["type"].as_str().unwrap_or("object").to_ascii_lowercase().as_str() {
         "boolean" => json!(false),
-        "integer" | "number" => json!(1),
+        "integer" => json!(1),
+        // How sure Gemini CLI's model is that it goes round in circles, among others.
+        "number" => json!(0),
         "array" => json!([]),
         "string" => json!("a step"),
         "null" => Value::Null,
