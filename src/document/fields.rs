@@ -290,7 +290,9 @@ fn commit(value: &str) -> Option<String> {
         message.into()
     };
     let message = message.trim().trim_matches('"').trim();
-    (!message.is_empty() && !is_none(message)).then(|| message.to_owned())
+    // An empty code span is no message.
+    let is_empty = message.trim_matches('`').trim().is_empty();
+    (!is_empty && !is_none(message)).then(|| message.to_owned())
 }
 
 /// The members of a comma list.
@@ -321,7 +323,7 @@ mod tests {
         assert_eq!(commit("`feat(x): y` (if fixes needed)").as_deref(), Some("feat(x): y"));
         assert_eq!(commit("feat: y").as_deref(), Some("feat: y"));
         assert_eq!(commit("\"feat: y\"").as_deref(), Some("feat: y"));
-        for none in ["None", "none (tests only)", "N/A", "`None`", "", "-"] {
+        for none in ["None", "none (tests only)", "N/A", "`None`", "", "-", "``", "` `"] {
             assert_eq!(commit(none), None, "{none}");
         }
     }
