@@ -148,7 +148,7 @@ fn an_epic_that_cannot_be_is_refused_before_anything_starts() {
         assert_eq!(output.code, 2, "{output}");
         assert!(output.stderr.contains(why), "{why}: {output}");
     }
-    for args in [&["--only", "1.1"][..], &["--from", "1.1"], &["--no-commit"]] {
+    for args in [&["--only", "1.1"][..], &["--from", "1.1"], &["--no-commit"], &["--take-over"]] {
         let output = run(&world, &[&["specs/a", "specs/b"], args].concat());
         assert_eq!(output.code, 2, "{output}");
     }

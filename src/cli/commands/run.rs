@@ -62,6 +62,10 @@ fn several(args: &RunArgs, files: &[PathBuf], color: Option<Color>) -> Result<u8
         return Err(Error::usage("--only and --from choose tasks of one spec, and there are several")
             .hint("run one spec at a time"));
     }
+    if args.take_over {
+        return Err(Error::usage("--take-over is about one spec, and there are several")
+            .hint("take that one over by itself, or end its run with `spec cancel`"));
+    }
     let file = match files {
         [file] => EpicFile::find(file),
         files => {
