@@ -510,14 +510,16 @@ impl Budget {
     }
 
     /// A try ended: what it used takes the place of its reservation, which stands for what is not known. Gives what is
-    /// counted for it.
+    /// counted for it. What was used without a reservation is counted, too.
     pub fn settle(&mut self, node: Node, used: Used) -> Spend {
-        let Some(Reserved { spend: reserved, class }) = self.running.remove(&node) else { return Spend::default() };
-        let spend =
-            Spend { money: used.money.unwrap_or(reserved.money), tokens: used.tokens.unwrap_or(reserved.tokens) };
-        let seen = self.seen.entry(class).or_default();
-        push(&mut seen.money, used.money.map(Money::micros));
-        push(&mut seen.tokens, used.tokens);
+        let mut spend = Spend::default();
+        if let Some(Reserved { spend: reserved, class }) = self.running.remove(&node) {
+            spend = reserved;
+            let seen = self.seen.entry(class).or_default();
+            push(&mut seen.money, used.money.map(Money::micros));
+            push(&mut seen.tokens, used.tokens);
+        }
+        spend = Spend { money: used.money.unwrap_or(spend.money), tokens: used.tokens.unwrap_or(spend.tokens) };
         self.spent += spend;
         *self.tasks.entry(node).or_default() += spend;
         spend

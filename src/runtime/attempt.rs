@@ -222,6 +222,13 @@ impl Ran {
         last_lines(&tail)
     }
 
+    /// Whether it was told to end while it ran.
+    pub(super) fn was_stopped(&self) -> bool {
+        self.outcome
+            .as_ref()
+            .is_ok_and(|outcome| matches!(outcome.ended, Ended::Stopped(stop) if stop != Stop::Finished))
+    }
+
     pub(super) fn success(&self) -> bool {
         self.outcome.as_ref().is_ok_and(Outcome::success)
     }

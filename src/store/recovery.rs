@@ -692,6 +692,29 @@ mod tests {
         run_start("tasks.md", None)
     }
 
+    #[test]
+    fn what_agents_used_is_counted_on_until_a_run_ends_in_order() {
+        let used = |tokens: u64, usd: Option<f64>| Event::TaskAgent {
+            task: task(1),
+            attempt: 1,
+            agent: "claude".into(),
+            model: None,
+            session: None,
+            messages: 1,
+            tool_calls: 0,
+            tokens: Some(crate::agent::Tokens { output: tokens, ..Default::default() }),
+            cost: usd,
+            estimated: None,
+            seconds: 1.0,
+            outcome: "done".into(),
+        };
+        let killed = fold([start(), used(10, Some(0.5)), start(), used(5, None), used(1, Some(0.25))]);
+        assert_eq!((killed.used.money.usd(), killed.used.tokens), (0.75, 16));
+        let end = Event::RunComplete { exit: 0, outcome: "done".into(), summary: Summary::default() };
+        let anew = fold([start(), used(10, Some(0.5)), end, start(), used(1, Some(0.25))]);
+        assert_eq!((anew.used.money.usd(), anew.used.tokens), (0.25, 1));
+    }
+
     fn begin(index: usize, attempt: u32) -> Event {
         let (title, executor, log) = ("T".into(), "shell".into(), "l".into());
         Event::TaskStart { task: task(index), attempt, title, executor, log }

@@ -225,7 +225,7 @@ impl Driver {
         };
         let secrets: Vec<String> = taken.refused.iter().filter_map(secret).collect();
         let end = match (last.end(life.limit), &life.over_budget) {
-            (End::Cancelled, Some(over)) => End::OverQuota(Code::QuotaCost, over.clone()),
+            (_, Some(over)) if last.was_stopped() => End::OverQuota(Code::QuotaCost, over.clone()),
             (end, _) => end,
         };
         let agent = life.agent.as_ref().map(|chosen| &chosen.agent);
