@@ -80,6 +80,8 @@ pub struct Brief {
     pub verify: Vec<String>,
     /// Who may be at work at the same time.
     pub siblings: Vec<Sibling>,
+    /// How many more of them there are.
+    pub more_siblings: usize,
     /// What was learned before, most to the point first.
     pub learnings: Vec<Learned>,
     /// What somebody wrote down ahead who looked at the code for this task.
@@ -309,28 +311,27 @@ impl<'a> Content<'a> {
     }
 
     fn siblings(&self) -> String {
-        /// More are only counted.
-        const SHOWN: usize = 20;
-        let all = &self.brief.siblings;
-        if all.is_empty() {
+        let Brief { siblings, more_siblings, .. } = self.brief;
+        let all = siblings.len() + more_siblings;
+        if all == 0 {
             return String::new();
         }
+        let which = if self.siblings { "these tasks".to_owned() } else { format!("{all} other tasks") };
         let mut text =
-            "\nOthers may carry out these tasks at the same time. What they own is theirs: leave it alone.\n"
-                .to_owned();
+            format!("\nOthers may carry out {which} at the same time. What they own is theirs: leave it alone.\n");
         if !self.siblings {
-            return text.replace("these tasks", &format!("{} other tasks", all.len()));
+            return text;
         }
         text.push('\n');
-        for sibling in all.iter().take(SHOWN) {
+        for sibling in siblings {
             let owns = match &sibling.files[..] {
                 [] => String::new(),
                 files => format!(" (owns {})", files.join(", ")),
             };
             writeln!(text, "- {} {}{owns}", sibling.task, sibling.title).ok();
         }
-        if all.len() > SHOWN {
-            writeln!(text, "- and {} more", all.len() - SHOWN).ok();
+        if *more_siblings > 0 {
+            writeln!(text, "- and {more_siblings} more").ok();
         }
         text
     }

@@ -137,6 +137,15 @@ fn an_executor_that_repeats_its_prompt_has_said_nothing() {
 }
 
 #[test]
+fn many_siblings_are_counted() {
+    let brief = Brief { more_siblings: 30, ..brief() };
+    let prompt = build(&Templates::default(), &brief, 24_000).text();
+    assert!(prompt.contains("- 1.4 Docs\n- and 30 more\n"), "{prompt}");
+    let prompt = build(&Templates::default(), &brief, 0).text();
+    assert!(prompt.contains("Others may carry out 32 other tasks at the same time"), "{prompt}");
+}
+
+#[test]
 fn a_checkpoint_gets_the_words_of_a_verifier() {
     let prompt = build(&Templates::default(), &Brief { checkpoint: true, ..brief() }, 24_000).text();
     assert!(prompt.contains("Task 1.2 is a checkpoint") && prompt.contains("    make test\n"), "{prompt}");

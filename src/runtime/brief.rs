@@ -76,6 +76,9 @@ pub fn prompt(asked: &Asked<'_>) -> (Prompt, Vec<(&'static str, String)>) {
     let mut notices = Vec::new();
     let (learnings, said) = learned(asked);
     notices.extend(said.map(|said| ("learnings", said)));
+    let pages = pages(asked, &inside);
+    let references = if pages.is_empty() { References::default() } else { references(asked) };
+    let (siblings, more_siblings) = siblings(asked);
     let brief = Brief {
         list: inside(paths.list()),
         task: work.label.to_owned(),
@@ -85,7 +88,8 @@ pub fn prompt(asked: &Asked<'_>) -> (Prompt, Vec<(&'static str, String)>) {
         progress_file: from_dir(work.dir, &inside(&paths.isolated_progress(work.place))),
         files: files(work.files, settings.ownership),
         verify: work.verify.to_vec(),
-        siblings: siblings(asked),
+        siblings,
+        more_siblings,
         learnings,
         ahead: settings.prepare.enabled.then(|| std::fs::read_to_string(prepared_file(asked)).ok()).flatten(),
         failure: asked.failure.map(|failure| Failed {
@@ -94,8 +98,8 @@ pub fn prompt(asked: &Asked<'_>) -> (Prompt, Vec<(&'static str, String)>) {
             evidence: failure.evidence.clone(),
             afresh: asked.gone || failure.code == Code::Conflict,
         }),
-        pages: pages(asked, &inside),
-        references: references(asked),
+        pages,
+        references,
     };
     let mut prompt = prompt::build(&settings.templates, &brief, settings.prompt_max_tokens);
     prompt.mask(asked.mask);
@@ -207,6 +211,9 @@ fn pages(asked: &Asked<'_>, inside: &impl Fn(&Path) -> String) -> Vec<Page> {
     pages::read(asked.paths).into_iter().map(page).filter(|page| !page.text.is_empty()).collect()
 }
 
+/// What more tasks than this name is not asked for.
+const MOST_NAMING: usize = 2000;
+
 /// What the tasks name that share the beginning of the prompt: those of the group, in graph mode all.
 fn references(asked: &Asked<'_>) -> References {
     let Some(index) = asked.work.index else { return References::default() };
@@ -220,6 +227,10 @@ fn references(asked: &Asked<'_>) -> References {
         }
         _ => asked.plan.group_of(index).map_or(&own[..], |group| &group.tasks),
     };
+    // Of so many tasks what they name is most likely everything.
+    if group.len() > MOST_NAMING {
+        return References::default();
+    }
     let mut references = References::default();
     let add = |to: &mut Vec<String>, text: &str| {
         let text = text.trim_matches(|c: char| c.is_whitespace() || "`*_§#.".contains(c));
@@ -241,16 +252,23 @@ fn references(asked: &Asked<'_>) -> References {
     references
 }
 
-fn siblings(asked: &Asked<'_>) -> Vec<Sibling> {
-    let Some(index) = asked.work.index else { return Vec::new() };
-    let sibling = |index: usize| {
-        let item = &asked.doc.items[index];
+/// Who may be at work at the same time, and how many more.
+fn siblings(asked: &Asked<'_>) -> (Vec<Sibling>, usize) {
+    /// More are only counted.
+    const NAMED: usize = 20;
+    let Some(index) = asked.work.index else { return (Vec::new(), 0) };
+    let sibling = |index: &usize| {
+        let item = &asked.doc.items[*index];
         // What both name they take turns with.
         let own = |path: &String| asked.work.files.iter().any(|file| file.path == *path);
         let files = item.fields.files.iter().map(|file| file.path.clone()).filter(|path| !own(path)).collect();
-        Sibling { task: asked.doc.label(index), title: item.title.clone(), files }
+        Sibling { task: asked.doc.label(*index), title: item.title.clone(), files }
     };
-    plan::beside(asked.plan, index).into_iter().filter(|it| !asked.doc.items[*it].checked).map(sibling).collect()
+    let mut beside = plan::beside(asked.plan, index);
+    beside.retain(|index| !asked.doc.items[*index].checked);
+    let named: Vec<Sibling> = beside.iter().take(NAMED).map(sibling).collect();
+    let more = beside.len() - named.len();
+    (named, more)
 }
 
 fn files(declared: &[FileEntry], ownership: Ownership) -> Files {
