@@ -697,6 +697,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_used_without_a_reservation_is_counted() {
+        let mut budget =
+            Budget::new(Limits { run: money(1.0), task: money(0.9), ..Limits::default() }, Spend::default());
+        assert_eq!(budget.settle(0, cost(0.8)), Spend { money: usd(0.8), tokens: 0 });
+        assert_eq!(budget.reserve(0, "a", NOTHING).unwrap_err().scope, Scope::Task);
+        assert_eq!(budget.reserve(1, "a", NOTHING).unwrap_err().scope, Scope::Run);
+        assert_eq!(budget.estimate("a").money, usd(0.9), "of whom it was is not known");
+    }
+
+    #[test]
     fn the_soft_limit_is_told_once() {
         let mut budget = Budget::new(Limits { run: money(1.0), ..Limits::default() }, Spend::default());
         for (node, used, told) in [(0, 0.7, 0), (1, 0.1, 1), (2, 0.1, 0)] {

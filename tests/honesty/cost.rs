@@ -81,7 +81,9 @@ fn a_task_that_uses_more_than_its_budget_is_ended_while_it_runs() {
             r#"{{"type":"step_finish","sessionID":"s","part":{{"reason":"tool-calls","tokens":{{"input":900,"output":100,"reasoning":0,"cache":{{"read":0,"write":0}}}},"cost":{cost}}}}}"#
         )
     };
-    let script = format!("#!/bin/sh\necho '{}'\necho '{}'\nsleep 1000\n", step(0.3), step(0.2));
+    // Many programs end in order when they are asked to, and say that all is well.
+    let stays = "trap 'exit 0' TERM\nsleep 1000 &\nwait";
+    let script = format!("#!/bin/sh\necho '{}'\necho '{}'\n{stays}\n", step(0.3), step(0.2));
     let output = world.env.output(&mut named(&world, "opencode", &script, &["--max-attempts", "5"]));
     let failed = signal_of(&output.stdout, "TASK_FAILED", "1.1").unwrap_or_else(|| panic!("{output}"));
     assert_eq!((failed["code"].as_str(), output.code), ("quota_cost", 1), "{output}");
@@ -130,6 +132,15 @@ fn what_runs_at_the_same_time_is_counted_before_it_says_what_it_used() {
 }
 
 #[test]
+fn what_waited_for_a_budget_goes_on_when_less_was_used_than_expected() {
+    let world = World::new(&tasks(2, true)).settings("[budget]\nrun = \"1 USD\"\nestimate = \"0.5 USD\"\n");
+    let output = run(&world, &["-j", "2"]);
+    assert_eq!((output.code, landed(&world)), (0, 2), "{output}");
+    let said = |words: &str| output.stderr.find(words).unwrap_or_else(|| panic!("{words}: {output}"));
+    assert!(said("Waiting budget: ") < said("Resumed what waited for a budget"), "{output}");
+}
+
+#[test]
 fn the_day_is_one_for_two_runs_at_once() {
     let settings = "[budget]\nday = \"1.50 USD\"\nestimate = \"0.5 USD\"\n";
     // The first task of one waits for that of the other: both run at the same time.
@@ -152,6 +163,30 @@ fn the_day_is_one_for_two_runs_at_once() {
     assert_eq!(book["spent"]["usd"], 1.25);
     assert!(first.stderr.contains("the budget of the day is 1.50 USD: 1.25 USD used"), "{first}");
     assert!(first.stderr.contains("tomorrow, or with more for budget.day in spec.toml"), "{first}");
+}
+
+/// Tries of 0.05 to 0.50 USD; the simulation in `engine::budget` has a thousand such days.
+#[test]
+fn a_day_s_budget_with_six_agents_at_once_is_not_exceeded_by_more_than_the_error_of_one_estimate() {
+    let cents = |n: usize| 5 + n * 17 % 46;
+    let task = |n: usize| {
+        let used = r#""usage":{"input_tokens":1,"output_tokens":1},"permission_denials":[]"#;
+        let result = format!(
+            r#"{{"type":"result","subtype":"success","is_error":false,"result":"","total_cost_usd":{},{used}}}"#,
+            cents(n) as f64 / 100.0
+        );
+        format!("- [ ] 1.{n} [P] Do it\n  - **Do**: echo {n} > f{n}; say TASK_COMPLETE; line '{result}'\n")
+    };
+    let list = format!("# Tasks\n\n{}", (1..=30).map(task).collect::<String>());
+    let world = World::new(&list).settings("[budget]\nday = \"4 USD\"\n");
+    let output = run(&world, &["-j", "6"]);
+    assert_eq!(output.code, 5, "{output}");
+    let spent = today(&world)["spent"]["usd"].as_f64().expect("money");
+    let most = complete(&world)["most_at_once"].clone();
+    println!("six at once ({most} really), tries of 0.05 to 0.50 USD, a day of 4 USD: {spent:.2} USD used");
+    assert!(spent <= 4.0 + 0.45, "an estimate errs by the difference of two tries at most: {spent}");
+    assert!(spent > 3.0, "what there is may be used: {spent}");
+    assert!(most.as_u64() > Some(3), "{output}");
 }
 
 #[test]
