@@ -3,7 +3,8 @@
 //! Each program that `.ci/agents.sh` installed does one small task (two calls of the model, which answers at once, and one
 //! file) in a fresh repository, by itself and under `spec run`; the two take turns. The figures are medians: seconds,
 //! processor seconds of all processes, and the most memory that one process had. `spec` alone is the same with a shell
-//! script in place of the agent. The size of the first request is the program's own instructions and tools, and the prompt.
+//! script in place of the agent. The first request is the program's own instructions and tools, and the prompt; four bytes
+//! are counted as a token. Behind each program stands what `spec` adds to it.
 
 #![expect(clippy::print_stdout, reason = "its table is for whoever runs it")]
 #![expect(clippy::disallowed_methods, reason = "files that only this measurement needs")]
@@ -66,8 +67,8 @@ enum Who {
     Script,
 }
 
-/// Figures of one run: seconds, processor seconds, KiB, bytes of the first request.
-type Figures = [f64; 4];
+/// Figures of one run: seconds, processor seconds, KiB, bytes of the first request, and of the prompt in it.
+type Figures = [f64; 5];
 
 fn once(who: Who) -> Result<Figures> {
     let (folder, model) = (tempfile::tempdir()?, Model::start());
@@ -115,8 +116,10 @@ fn once(who: Who) -> Result<Figures> {
     let mut figures = text.split_whitespace().map(str::parse::<f64>);
     let mut next = || figures.next().ok_or("no figures");
     // Not that for a title, which is without tools.
-    let request = model.log().iter().find(|asked| !asked.tools.is_empty()).map_or(0.0, |asked| asked.bytes as f64);
-    Ok([next()??, next()??, next()??, request])
+    let log = model.log();
+    let first = log.iter().find(|asked| !asked.tools.is_empty() || asked.prompt.contains("[[stub:"));
+    let [request, prompt] = first.map_or([0; 2], |asked| [asked.bytes, asked.prompt.len()]).map(|bytes| bytes as f64);
+    Ok([next()??, next()??, next()??, request, prompt])
 }
 
 fn program_of(who: Who) -> &'static str {
@@ -127,10 +130,10 @@ fn program_of(who: Who) -> &'static str {
 }
 
 fn table() -> Result<()> {
-    let programs = [Program::Claude, Program::Codex, Program::Gemini, Program::Opencode, Program::Qwen];
-    println!("| | s | processor s | MiB of the largest process | first request, KiB |\n|---|---|---|---|---|");
+    println!("| | s | processor s | MiB of the largest process | tokens of the first request | of those the prompt |");
+    println!("|---|---|---|---|---|---|");
     let mut rows = vec![("a script, under `spec run`".to_owned(), Who::Script)];
-    for program in programs.into_iter().filter(|program| program.folder().is_some()) {
+    for program in Program::installed() {
         rows.push((program.name().to_owned(), Who::Alone(program)));
         rows.push((format!("{}, under `spec run`", program.name()), Who::Under(program)));
     }
@@ -140,14 +143,23 @@ fn table() -> Result<()> {
             seen.push(once(*who)?);
         }
     }
-    for ((name, _), seen) in rows.iter().zip(&mut seen) {
+    let mut alone: Option<[f64; 5]> = None;
+    for ((name, who), seen) in rows.iter().zip(&mut seen) {
         let mut median = |figure: usize| {
             seen.sort_by(|a, b| a[figure].total_cmp(&b[figure]));
             seen[REPEATS / 2][figure]
         };
-        let (seconds, processor) = (median(0), median(1));
-        let (memory, request) = (median(2) / 1024.0, median(3) / 1024.0);
-        println!("| {name} | {seconds:.2} | {processor:.2} | {memory:.0} | {request:.0} |");
+        let figures = [median(0), median(1), median(2) / 1024.0, median(3) / 4.0, median(4) / 4.0];
+        let [seconds, processor, memory, request, prompt] = figures;
+        println!("| {name} | {seconds:.2} | {processor:.2} | {memory:.0} | {request:.0} | {prompt:.0} |");
+        match (who, alone.take()) {
+            (Who::Alone(_), _) => alone = Some(figures),
+            (Who::Under(_), Some([before, busy, _, asked, _])) => {
+                let (wall, busy, asked) = (seconds - before, processor - busy, request - asked);
+                println!("| of that `spec` | {wall:.2} | {busy:.2} | | {asked:.0} | |");
+            }
+            _ => {}
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::reading::{Errors, Pieces, count, detail, short, string, text};
-use super::{Access, Call, Decoder, Prompt, Said, Start, Tokens, limit};
+use super::{Access, Call, Decoder, Said, Start, Tokens, limit};
 use crate::runtime::acp;
 
 /// What is before the name of an agent that is to be driven by the protocol.
@@ -20,7 +20,7 @@ pub(super) fn start(asked: &Call<'_>) -> Start {
     };
     let head = [acp::COMMAND, access, asked.model.unwrap_or("-"), asked.program];
     let args = head.into_iter().chain(asked.args.iter().map(String::as_str)).map(Into::into).collect();
-    Start { program: acp::program(), args, env: Vec::new(), prompt: Prompt::Stdin }
+    Start { program: acp::program(), args, ..Start::new(asked, &[]) }
 }
 
 /// A reader for what `spec __acp` prints.

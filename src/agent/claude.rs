@@ -126,6 +126,11 @@ impl Reader {
             ("system", "permission_denied") => {
                 say(Said::Denied { tool: event["tool_name"].as_str().unwrap_or("a tool").to_owned() });
             }
+            ("system", "background_tasks_changed") => {
+                // It ends without waiting for commands that it left running: only for these.
+                let helpers = items(&event["tasks"]).filter(|task| task["task_type"] == "local_agent");
+                say(Said::Helpers(helpers.count()));
+            }
             // A question that nobody is there to answer.
             ("control_request", _) if event["request"]["subtype"] == "can_use_tool" => {
                 let request = &event["request"];
@@ -277,6 +282,20 @@ mod tests {
             r#"{"type":"result","subtype":"success","is_error":false,"result":"x","total_cost_usd":0.3,"usage":{"input_tokens":7,"output_tokens":2},"modelUsage":{"a":{"inputTokens":20,"outputTokens":3},"b":{"inputTokens":1,"cacheReadInputTokens":5}}}"#,
         ]);
         assert_eq!(session.tokens, Some(Tokens { input: 21, cache_read: 5, cache_write: 0, output: 3 }));
+    }
+
+    #[test]
+    fn helpers_in_the_background_are_told() {
+        let said = |tasks: &str| {
+            let mut said = Vec::new();
+            let line = format!(r#"{{"type":"system","subtype":"background_tasks_changed","tasks":[{tasks}]}}"#);
+            Claude.decoder().stdout(line.as_bytes(), &mut |it| said.push(it));
+            said
+        };
+        let (agent, shell) =
+            (r#"{"task_id":"a","task_type":"local_agent"}"#, r#"{"task_id":"b","task_type":"local_bash"}"#);
+        assert_eq!(said(&format!("{agent},{shell}")), [Said::Helpers(1)]);
+        assert_eq!(said(""), [Said::Helpers(0)]);
     }
 
     #[test]

@@ -179,12 +179,7 @@ impl Agent {
         let prompt = self.given.prompt.unwrap_or(Prompt::Stdin);
         let values = [("{model}", call.model), ("{session}", call.resume), ("{prompt_file}", Some(&*file))];
         let args = fill(args.iter().chain(call.args), &values);
-        Start {
-            program: call.program.into(),
-            args: args.into_iter().map(Into::into).collect(),
-            env: Vec::new(),
-            prompt,
-        }
+        Start::new(call, &[]).args(args).prompt(prompt)
     }
 
     /// A reader for what one start of it prints.

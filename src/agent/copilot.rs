@@ -1,13 +1,15 @@
 //! GitHub Copilot CLI (`copilot`), measured with 1.0.102.
 //!
 //! `copilot --output-format json` prints one JSON object a line and ends with a `result`, which alone has the session; of
-//! tokens it says nothing there. It blacks out the text of its API key wherever it prints it, so that a very short key
-//! breaks the JSON.
+//! tokens it says nothing there, but writes them into the file of `--usage-output-file` when it ends. It blacks out the
+//! text of its API key wherever it prints it, so that a very short key breaks the JSON.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::reading::{Errors, call, detail, string, text};
-use super::{Access, Acp, Adapter, Call, Decoder, Said, SignIn, Start, limit};
+use super::reading::{Errors, call, count, detail, string, text};
+use super::{Access, Acp, Adapter, Call, Cumulative, Decoder, Said, SignIn, Start, Tokens, limit};
 
 /// See the module.
 #[derive(Debug)]
@@ -31,16 +33,23 @@ impl Adapter for Copilot {
             Access::Read => &["--allow-all-tools", "--deny-tool", "write", "--deny-tool", "shell"],
             Access::Edit | Access::Full => &["--allow-all"],
         };
-        Start::new(call, &["--output-format", "json", "--no-ask-user", "--no-auto-update"])
+        let usage = call.prompt_file.with_extension("usage.json");
+        let start = Start::new(call, &["--output-format", "json", "--no-ask-user", "--no-auto-update"])
             .args(access)
+            .each("--usage-output-file", [&usage])
             .each("--add-dir", call.also)
             .each("--model", call.model)
             .args(call.resume.map(|id| format!("--resume={id}")))
-            .args(call.args)
+            .args(call.args);
+        Start { usage: Some(usage), ..start }
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
         Box::<Reader>::default()
+    }
+
+    fn cumulative(&self) -> Cumulative {
+        Cumulative { cost: false, tokens: true }
     }
 
     fn resumes(&self) -> bool {
@@ -64,6 +73,8 @@ impl Adapter for Copilot {
 #[derive(Default)]
 struct Reader {
     model: bool,
+    /// Tools that run, by their calls: only the beginning has a name.
+    running: BTreeMap<String, String>,
     /// The last error of the session.
     failed: Option<String>,
     ended: bool,
@@ -84,19 +95,19 @@ impl Decoder for Reader {
                 self.failed = None;
                 text(&data["content"], say, Said::Text);
             }
-            "tool.execution_start" => say(Said::ToolBegins {
-                id: string(&data["toolCallId"]),
-                name: string(&data["toolName"]),
-                detail: detail(&data["arguments"]),
-            }),
+            "tool.execution_start" => {
+                let (id, name) = (string(&data["toolCallId"]), string(&data["toolName"]));
+                self.running.insert(id.clone(), name.clone());
+                say(Said::ToolBegins { id, name, detail: detail(&data["arguments"]) });
+            }
             "tool.execution_complete" => {
+                let id = string(&data["toolCallId"]);
+                let name = self.running.remove(&id).unwrap_or_else(|| "a tool".to_owned());
                 let error = &data["error"];
                 if matches!(error["code"].as_str(), Some("denied" | "rejected")) {
-                    say(Said::Denied {
-                        tool: call(data["toolName"].as_str().unwrap_or("a tool"), &string(&error["message"])),
-                    });
+                    say(Said::Denied { tool: call(&name, &string(&error["message"])) });
                 }
-                say(Said::ToolEnds { id: string(&data["toolCallId"]) });
+                say(Said::ToolEnds { id });
             }
             "session.error" => {
                 let message = string(&data["message"]);
@@ -122,6 +133,21 @@ impl Decoder for Reader {
         self.errors.line(line);
     }
 
+    fn usage(&mut self, written: &[u8], say: &mut dyn FnMut(Said)) {
+        let Ok(usage) = serde_json::from_slice::<Value>(written) else { return };
+        let models: Vec<&Value> = usage["modelMetrics"].as_object().into_iter().flat_map(|it| it.values()).collect();
+        let sum = |key: &str| models.iter().map(|model| count(&model["usage"][key])).sum::<u64>();
+        let (cache_read, cache_write) = (sum("cacheReadTokens"), sum("cacheWriteTokens"));
+        // What came from the cache is counted with the rest.
+        let input = sum("inputTokens").saturating_sub(cache_read + cache_write);
+        if !models.is_empty() {
+            say(Said::UsedInAll {
+                tokens: Tokens { input, cache_read, cache_write, output: sum("outputTokens") },
+                cost: None,
+            });
+        }
+    }
+
     fn end(&mut self, exit: Option<i32>, say: &mut dyn FnMut(Said)) {
         match self.failed.take() {
             _ if self.ended => {}
@@ -139,8 +165,9 @@ mod tests {
     #[test]
     fn an_error_of_the_session_is_why_it_failed() {
         let lines = [
+            r#"{"type":"tool.execution_start","data":{"toolCallId":"1","toolName":"bash","arguments":{}}}"#,
             r#"{"type":"session.error","data":{"errorType":"rate_limit","message":"try again in 2 minutes","statusCode":429}}"#,
-            r#"{"type":"tool.execution_complete","data":{"toolCallId":"1","toolName":"bash","success":false,"error":{"code":"denied","message":"not allowed"}}}"#,
+            r#"{"type":"tool.execution_complete","data":{"toolCallId":"1","success":false,"error":{"code":"denied","message":"not allowed"}}}"#,
             r#"{"type":"result","sessionId":"s","exitCode":1,"usage":{}}"#,
         ];
         let session = testing::read(Copilot.decoder(), &lines, &[], 1);

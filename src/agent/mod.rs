@@ -32,7 +32,7 @@ mod text;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use configured::{Agent, Configured, all, find};
 pub use session::{Note, Session, Used};
@@ -171,13 +171,15 @@ pub struct Start {
     pub env: Vec<(OsString, Option<OsString>)>,
     /// How the prompt gets in.
     pub prompt: Prompt,
+    /// A file of our own, outside the tree, into which it writes what it used, where it says so nowhere else.
+    pub usage: Option<PathBuf>,
 }
 
 impl Start {
     /// The program of the call with these arguments, the prompt on its standard input.
     fn new(call: &Call<'_>, args: &[&str]) -> Self {
         let args = args.iter().map(Into::into).collect();
-        Self { program: call.program.into(), args, env: Vec::new(), prompt: Prompt::Stdin }
+        Self { program: call.program.into(), args, env: Vec::new(), prompt: Prompt::Stdin, usage: None }
     }
 
     /// With the prompt some other way.
@@ -229,6 +231,8 @@ pub trait Decoder: Send {
     fn stdout(&mut self, line: &[u8], say: &mut dyn FnMut(Said));
     /// A line of standard error.
     fn stderr(&mut self, _line: &[u8], _say: &mut dyn FnMut(Said)) {}
+    /// What it wrote into [`Start::usage`], before its end is told.
+    fn usage(&mut self, _written: &[u8], _say: &mut dyn FnMut(Said)) {}
     /// It ended, with this exit code if no signal ended it.
     fn end(&mut self, _exit: Option<i32>, _say: &mut dyn FnMut(Said)) {}
 }
@@ -256,6 +260,8 @@ pub enum Said {
         /// See `ToolBegins`.
         id: String,
     },
+    /// So many of its helpers work in the background now, and it waits for them though no tool runs.
+    Helpers(usize),
     /// It used so much since it last said so.
     Used {
         /// Tokens.
@@ -304,6 +310,7 @@ impl Said {
             Self::Session(_)
             | Self::Model(_)
             | Self::ToolEnds { .. }
+            | Self::Helpers(_)
             | Self::Used { .. }
             | Self::UsedInAll { .. }
             | Self::Final { error: None } => {}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use super::{ALL, Decoder, Session, acp, by_name, testing, text};
+use super::{ALL, Decoder, Session, Tokens, acp, by_name, testing, text};
 
 /// The folder with the streams; none where this is built without it.
 fn folder() -> Option<PathBuf> {
@@ -182,6 +182,17 @@ fn the_protocol_reads_the_same_from_every_agent() {
     }
 }
 
+#[test]
+fn the_file_in_which_copilot_says_what_it_used_is_read() {
+    let Some(folder) = folder() else { return };
+    let written = std::fs::read(folder.join("copilot-usage-output-file.json")).unwrap();
+    let mut session = Session::default();
+    by_name("copilot").unwrap().decoder().usage(&written, &mut |said| {
+        session.take(said);
+    });
+    assert_eq!(session.tokens, Some(Tokens { input: 4800, output: 340, ..Tokens::default() }));
+}
+
 /// A line as no program should print it: bytes, or a line of a sample cut, with another in it, or twice.
 fn damaged(samples: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let sample = prop::sample::select(samples);
@@ -228,6 +239,7 @@ fn no_decoder_falls_over_whatever_is_printed() {
             };
             for (line, error) in &lines {
                 if *error { decoder.stderr(line, &mut say) } else { decoder.stdout(line, &mut say) }
+                decoder.usage(line, &mut say);
             }
             decoder.end(exit, &mut say);
             session.report();

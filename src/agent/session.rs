@@ -30,6 +30,8 @@ pub struct Session {
     pub denied: Vec<String>,
     /// The limit that it met and did not get past.
     pub limit: Option<Limit>,
+    /// Its last message.
+    pub answer: String,
     /// Its last word: none before there was one, then what went wrong, if something did.
     pub last: Option<Option<String>>,
     /// What the service answered last when it had to try again.
@@ -38,6 +40,8 @@ pub struct Session {
     pub tail: VecDeque<String>,
     /// Tools that run now.
     running: BTreeSet<String>,
+    /// Helpers that work in the background now.
+    helpers: usize,
     scanner: Scanner,
 }
 
@@ -59,7 +63,7 @@ impl Session {
 
     /// Takes what it said.
     pub fn take(&mut self, said: Said) -> Option<Note> {
-        let was_busy = !self.running.is_empty();
+        let was_busy = self.is_busy();
         for line in said.lines() {
             if self.tail.len() == TAIL_LINES {
                 self.tail.pop_front();
@@ -78,6 +82,7 @@ impl Session {
                 }
                 // A message ends a paragraph.
                 self.scanner.line(b"");
+                self.answer = text;
             }
             Said::ToolBegins { id, .. } => {
                 self.tool_calls += 1;
@@ -87,6 +92,7 @@ impl Session {
             Said::ToolEnds { id } => {
                 self.running.remove(&id);
             }
+            Said::Helpers(helpers) => self.helpers = helpers,
             Said::Used { tokens, cost } => {
                 *self.tokens.get_or_insert_default() += tokens;
                 if let Some(cost) = cost {
@@ -109,8 +115,13 @@ impl Session {
                 return Some(Note::Final);
             }
         }
-        let busy = !self.running.is_empty();
+        let busy = self.is_busy();
         (busy != was_busy).then_some(Note::Busy(busy))
+    }
+
+    /// Whether something works that says nothing meanwhile.
+    fn is_busy(&self) -> bool {
+        !self.running.is_empty() || self.helpers > 0
     }
 
     /// The last of what it said and did, as a text.
@@ -175,6 +186,17 @@ mod tests {
         assert_eq!(session.take(Said::Final { error: None }), Some(Note::Final));
         assert_eq!(session.take(tool("d")), None, "what it left running still does");
         assert_eq!(session.tool_calls, 4);
+    }
+
+    #[test]
+    fn it_is_busy_while_a_helper_works_in_the_background() {
+        let mut session = Session::default();
+        session.take(tool("a"));
+        assert_eq!(session.take(Said::Helpers(2)), None);
+        assert_eq!(session.take(Said::ToolEnds { id: "a".to_owned() }), None, "they go on");
+        assert_eq!(session.take(Said::Helpers(1)), None);
+        assert_eq!(session.take(Said::Helpers(0)), Some(Note::Busy(false)));
+        assert_eq!(session.tool_calls, 1);
     }
 
     #[test]

@@ -16,8 +16,16 @@ use super::glob::Declared;
 use crate::mask::{Found, Masker};
 use crate::store::fs::TEMP_PREFIX;
 
-/// What never gets into a commit: a run's own files beside the list.
-const EXCLUDED: [&str; 5] = [".spec/", ".spec-state.json*", ".ralph-state.json*", ".progress-task-*", ".spec-tmp-*"];
+/// What never gets into a commit: a run's own files beside the list, and what is nobody's work.
+const EXCLUDED: [&str; 6] = [
+    ".spec/",
+    ".spec-state.json*",
+    ".ralph-state.json*",
+    ".progress-task-*",
+    ".spec-tmp-*",
+    // aider's map of the repository, which it will not have anywhere else.
+    ".aider.tags.cache*",
+];
 /// The oldest git whose output we know.
 const OLDEST: (u32, u32) = (2, 38);
 
@@ -249,7 +257,8 @@ impl Repo {
         Ok(())
     }
 
-    /// Enters what a run keeps beside the list in the repository's `info/exclude`, once; other lines are left alone.
+    /// Enters what a run keeps beside the list, and what is nobody's work, in the repository's `info/exclude`, once; other
+    /// lines are left alone.
     pub fn exclude(&self) -> Result<(), Error> {
         let path = self.common_dir.join("info/exclude");
         let io = |action| {

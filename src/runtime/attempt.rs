@@ -2,7 +2,9 @@
 //! [`Attempt`] and awaits it; nothing in here decides anything.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -127,6 +129,13 @@ pub(super) struct Order {
     pub(super) surroundings: Surroundings,
 }
 
+impl Order {
+    /// By what its tries are known to be alike in what they use.
+    pub(super) fn class(&self) -> String {
+        format!("{} {}", self.agent.name(), self.model.as_deref().unwrap_or_default())
+    }
+}
+
 /// Reads what an agent prints, as it comes.
 struct Reading {
     decoder: Box<dyn Decoder>,
@@ -232,6 +241,14 @@ impl Ran {
     pub(super) fn success(&self) -> bool {
         self.outcome.as_ref().is_ok_and(Outcome::success)
     }
+}
+
+/// What an agent left for us in a file of no more than a megabyte, which is then removed.
+fn read_once(file: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file).ok()?.take(1 << 20).read_to_end(&mut bytes).ok()?;
+    std::fs::remove_file(file).ok();
+    Some(bytes)
 }
 
 /// How much evidence is kept in the journal and shown to the next try.
@@ -373,10 +390,14 @@ impl Attempt {
         let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
         let exit = outcome.as_ref().ok().and_then(|outcome| outcome.exit);
         let Reading { decoder, session, mask, .. } = &mut *reading;
-        decoder.end(exit, &mut |mut said| {
+        let mut say = |mut said: Said| {
             said.texts(|text| mask.mask(text));
             session.take(said);
-        });
+        };
+        if let Some(written) = start.usage.and_then(|file| read_once(&file)) {
+            decoder.usage(&written, &mut say);
+        }
+        decoder.end(exit, &mut say);
         let mut session = std::mem::take(session);
         (session.tokens, session.cost) = session.since(before.as_ref());
         let report = session.report();

@@ -39,6 +39,15 @@ const LIES: &[(&str, &str, &str)] = &[
     ("done", "Truth again", "[[stub:write 11.md good]]"),
 ];
 
+/// Those that are told through a program. What is judged by the tree alone is so whoever left it: of the slowest only
+/// those in which its stream is to tell the agent's words from the prompt and from what tools print.
+fn lies_for(program: Program) -> &'static [usize] {
+    match program {
+        Program::Opencode => &[1, 3, 5, 6, 7, 8],
+        _ => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+    }
+}
+
 /// The list of some of them.
 fn list(lies: &[usize]) -> String {
     lies.iter().fold("# Tasks\n\n".to_owned(), |list, number| {
@@ -49,7 +58,8 @@ fn list(lies: &[usize]) -> String {
     })
 }
 
-fn none_is_believed(program: Program, lies: &[usize]) {
+fn is_not_believed(program: Program) {
+    let lies = lies_for(program);
     let Some(scene) = Scene::new(program, &list(lies)) else { return };
     let output = scene.run(&["--max-attempts", "1", "--keep-going"]);
     assert_eq!(output.code, 1, "{output}\n{}", scene.talk());
@@ -77,29 +87,4 @@ fn none_is_believed(program: Program, lies: &[usize]) {
     );
 }
 
-#[test]
-fn claude_is_not_believed() {
-    none_is_believed(Program::Claude, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
-}
-
-#[test]
-fn codex_is_not_believed() {
-    none_is_believed(Program::Codex, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
-}
-
-// The others differ in how their streams tell the agent's words from the prompt and from what tools print.
-
-#[test]
-fn gemini_is_not_believed() {
-    none_is_believed(Program::Gemini, &[1, 5, 6, 8]);
-}
-
-#[test]
-fn opencode_is_not_believed() {
-    none_is_believed(Program::Opencode, &[1, 6]);
-}
-
-#[test]
-fn qwen_is_not_believed() {
-    none_is_believed(Program::Qwen, &[1, 5, 6, 8]);
-}
+with_each!(is_not_believed: claude codex gemini opencode qwen copilot);

@@ -12,6 +12,20 @@ mod scene;
 #[allow(dead_code, reason = "its other half is for executors that are scripts")]
 mod world;
 
+/// A test of a function for each of these programs.
+macro_rules! with_each {
+    ($what:ident: $($program:ident)+) => {
+        mod $what {
+            $(
+                #[test]
+                fn $program() {
+                    super::$what(crate::program::Program::named(stringify!($program)));
+                }
+            )+
+        }
+    };
+}
+
 mod liars;
 mod runs;
 mod troubles;

@@ -17,9 +17,26 @@ pub(crate) enum Program {
     Gemini,
     Opencode,
     Qwen,
+    Copilot,
+    Aider,
 }
 
 impl Program {
+    const ALL: [Self; 7] =
+        [Self::Claude, Self::Codex, Self::Gemini, Self::Opencode, Self::Qwen, Self::Copilot, Self::Aider];
+
+    /// The one of that name.
+    #[allow(dead_code, reason = "each user looks at its own part")]
+    pub(crate) fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|program| program.name() == name).expect("a program")
+    }
+
+    /// Those that are there.
+    #[allow(dead_code, reason = "each user looks at its own part")]
+    pub(crate) fn installed() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|program| program.folder().is_some()).collect()
+    }
+
     /// Its name, on the command line and as `--agent` has it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -28,6 +45,8 @@ impl Program {
             Self::Gemini => "gemini",
             Self::Opencode => "opencode",
             Self::Qwen => "qwen",
+            Self::Copilot => "copilot",
+            Self::Aider => "aider",
         }
     }
 
@@ -36,7 +55,8 @@ impl Program {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/agents/bin");
         let there = folder.join("../installed").exists() && folder.join(self.name()).exists();
         if !there {
-            eprintln!("skipped: {} is not installed in target/agents (bash .ci/agents.sh)", self.name());
+            let more = if self == Self::Aider { " aider" } else { "" };
+            eprintln!("skipped: {} is not installed in target/agents (bash .ci/agents.sh{more})", self.name());
         }
         there.then_some(folder)
     }
@@ -121,6 +141,19 @@ impl Program {
                     ("QWEN_CODE_NO_RELAUNCH", "true".to_owned()),
                 ]
             }
+            Self::Copilot => vec![
+                ("COPILOT_OFFLINE", "true".to_owned()),
+                ("COPILOT_AUTO_UPDATE", "false".to_owned()),
+                ("COPILOT_PROVIDER_BASE_URL", format!("{server}/v1")),
+                // It blacks out the text of its key wherever it prints it: not one of words.
+                ("COPILOT_PROVIDER_API_KEY", "sk-stub-0123456789".to_owned()),
+                ("COPILOT_MODEL", "stub-model".to_owned()),
+            ],
+            Self::Aider => vec![
+                ("OPENAI_API_BASE", format!("{server}/v1")),
+                ("OPENAI_API_KEY", "sk-stub-0123456789".to_owned()),
+                ("AIDER_MODEL", "openai/stub-model".to_owned()),
+            ],
         }
     }
 
@@ -135,6 +168,10 @@ impl Program {
             Self::Gemini => "gemini -m gemini-2.5-flash -y -o stream-json",
             Self::Opencode => "opencode run --format json --auto",
             Self::Qwen => "qwen --auth-type openai -y -o stream-json",
+            Self::Copilot => "copilot --allow-all --no-ask-user --no-auto-update --output-format json",
+            Self::Aider => {
+                "cat > ../prompt.md; aider --yes-always --no-auto-commits --no-gitignore --no-stream --no-pretty --no-check-update --no-analytics --no-show-model-warnings --message-file ../prompt.md"
+            }
         }
     }
 }

@@ -14,17 +14,27 @@ const LIST: [&str; 6] = [
     "[[stub:shell cat notes/*.md > all.md]]\n  - **Files**: all.md\n  - **Verify**: `grep -x middle all.md`",
 ];
 
-/// The list; each answer of the model tells of so many tokens.
-fn list() -> String {
-    let task = |(at, words): (usize, &&str)| {
+/// Those tasks as a list; each answer of the model tells of so many tokens.
+fn tasks(words: &[impl std::fmt::Display]) -> String {
+    let task = |(at, words): (usize, _)| {
         let (id, parallel) = (at + 1, if (1..4).contains(&at) { " [P]" } else { "" });
         format!("- [ ] 1.{id}{parallel} Task {id}\n  - **Do**: [[stub:usage 1000 50 200]] {words}\n")
     };
-    "# Tasks\n\n".to_owned() + &LIST.iter().enumerate().map(task).collect::<String>()
+    "# Tasks\n\n".to_owned() + &words.iter().enumerate().map(task).collect::<String>()
 }
 
-fn runs_to_the_end(program: Program, names_a_price: bool) {
-    let Some(scene) = Scene::new(program, &list()) else { return };
+/// A file and the list, as a commit has them.
+fn paths(file: &str) -> Vec<String> {
+    vec![file.to_owned(), "tasks.md".to_owned()]
+}
+
+/// Whether it says what it cost.
+fn names_a_price(program: Program) -> bool {
+    matches!(program, Program::Claude | Program::Opencode)
+}
+
+fn runs_to_the_end(program: Program) {
+    let Some(scene) = Scene::new(program, &tasks(&LIST)) else { return };
     let output = scene.run(&["--max-attempts", "1"]);
     assert_eq!(output.code, 0, "{output}\n{}", scene.talk());
     let world = &scene.world;
@@ -43,14 +53,14 @@ fn runs_to_the_end(program: Program, names_a_price: bool) {
         let words = LIST[one.task[2..].parse::<usize>().expect("1.N") - 1].lines().next().expect("words");
         one.is_what_the_model_told(
             scene.model.log().iter().filter(|asked| asked.prompt.contains(words)),
-            names_a_price,
+            names_a_price(program),
         );
     }
 }
 
 /// The task fails its first check and passes the second: the program goes on with the session that it has, and what it
 /// used is counted for each try by itself.
-fn goes_on_with_its_session(program: Program, names_a_price: bool) {
+fn goes_on_with_its_session(program: Program) {
     let words = "[[stub:usage 1000 50 200]] [[stub:shell date > a.md]]\n  - **Verify**: `! rmdir ../home/first`";
     let Some(scene) = Scene::new(program, &format!("# Tasks\n\n- [ ] 1.1 One\n  - **Do**: {words}\n")) else { return };
     std::fs::create_dir(scene.world.env.path("../home/first")).expect("a folder");
@@ -62,56 +72,30 @@ fn goes_on_with_its_session(program: Program, names_a_price: bool) {
     let used = scene.used();
     assert_eq!((used.len(), &used[0].session), (2, &used[1].session));
     for (one, again) in used.iter().zip([false, true]) {
-        one.is_what_the_model_told(log.iter().filter(|asked| (asked.before > 0) == again), names_a_price);
+        one.is_what_the_model_told(log.iter().filter(|asked| (asked.before > 0) == again), names_a_price(program));
     }
 }
 
-#[test]
-fn claude_runs_a_list_to_its_end() {
-    runs_to_the_end(Program::Claude, true);
-}
+with_each!(runs_to_the_end: claude codex gemini opencode qwen copilot);
+with_each!(goes_on_with_its_session: claude codex gemini opencode qwen copilot);
 
+/// aider has no tools, and no way to run commands unattended: its model writes files as a whole into its answers. It
+/// rounds what it says of tokens.
 #[test]
-fn codex_runs_a_list_to_its_end() {
-    runs_to_the_end(Program::Codex, false);
-}
-
-#[test]
-fn gemini_runs_a_list_to_its_end() {
-    runs_to_the_end(Program::Gemini, false);
-}
-
-#[test]
-fn opencode_runs_a_list_to_its_end() {
-    runs_to_the_end(Program::Opencode, true);
-}
-
-#[test]
-fn qwen_runs_a_list_to_its_end() {
-    runs_to_the_end(Program::Qwen, false);
-}
-
-#[test]
-fn claude_goes_on_with_its_session() {
-    goes_on_with_its_session(Program::Claude, true);
-}
-
-#[test]
-fn codex_goes_on_with_its_session() {
-    goes_on_with_its_session(Program::Codex, false);
-}
-
-#[test]
-fn gemini_goes_on_with_its_session() {
-    goes_on_with_its_session(Program::Gemini, false);
-}
-
-#[test]
-fn opencode_goes_on_with_its_session() {
-    goes_on_with_its_session(Program::Opencode, true);
-}
-
-#[test]
-fn qwen_goes_on_with_its_session() {
-    goes_on_with_its_session(Program::Qwen, false);
+fn aider_runs_a_list_to_its_end() {
+    let list = LIST.map(|words| words.replace("shell cat notes/*.md > all.md", "write all.md middle"));
+    let Some(scene) = Scene::new(Program::Aider, &tasks(&list)) else { return };
+    let output = scene.run(&["--max-attempts", "1"]);
+    assert_eq!(output.code, 0, "{output}\n{}", scene.talk());
+    let world = &scene.world;
+    assert_eq!(world.history(), ["chore: add the list", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6"]);
+    assert_eq!((world.paths_of("1.2"), world.paths_of("1.5")), (paths("notes/left.md"), paths("one.md")));
+    assert_eq!((&world.env.read("one.md")[..], &world.env.read("all.md")[..]), ("uno\n", "middle\n"));
+    assert_eq!(world.env.git(["status", "--porcelain", "--", ":!.progress.md"]), "", "its map is nobody's work");
+    assert!(scene.model.most_at_once() >= 3, "{}", scene.talk());
+    let tokens: Vec<_> = world.events("task_agent").iter().map(|event| event["tokens"].clone()).collect();
+    assert_eq!(tokens.len(), 6);
+    for tokens in tokens {
+        assert_eq!((&tokens["input"], &tokens["output"]), (&1200.into(), &50.into()), "{tokens}");
+    }
 }

@@ -30,6 +30,12 @@ impl Scene {
         Some(Self { world, model, program, path, variables })
     }
 
+    /// Another program beside it, which talks to the same model.
+    pub(crate) fn beside(mut self, program: Program) -> Self {
+        self.variables.extend(program.set_up(&self.world.env.path("../home"), &self.model.url()));
+        self
+    }
+
     /// One more variable for the program, or another value for one.
     pub(crate) fn variable(mut self, name: &'static str, value: &str) -> Self {
         self.variables.push((name, value.to_owned()));

@@ -28,7 +28,7 @@ fn is_gone(scene: &Scene) {
     assert!(!std::path::Path::new("/proc").join(pid.trim()).exists(), "{pid} still runs");
 }
 
-/// Claude Code, which has no sandbox, refuses that to root.
+/// The others have no sandbox, and Claude Code refuses that to root.
 fn unconfined(program: Program) -> &'static [&'static str] {
     if program == Program::Codex { &["--access", "full"] } else { &[] }
 }
@@ -36,38 +36,24 @@ fn unconfined(program: Program) -> &'static [&'static str] {
 /// The tool writes its file, says who it is, and never comes back.
 const HANGS_IN_A_TOOL: &str = "[[stub:write a.md x]] [[stub:shell echo $$ > $TMPDIR/pid; exec sleep 100000]]";
 
-fn a_tool_that_hangs_runs_into_its_limit(program: Program) {
+fn a_tool_that_hangs(program: Program) {
     let Some(scene) = scene(program, HANGS_IN_A_TOOL) else { return };
     let scene = scene.settings("[agent]\ntool_timeout = \"3s\"");
-    let reason = fails(&scene, "stalled", unconfined(program));
+    // It says of a tool only that it is over, so that one that runs is silence like any other.
+    let idle: &[&str] = if program == Program::Opencode { &["--idle-timeout", "3s"] } else { &[] };
+    let reason = fails(&scene, "stalled", &[unconfined(program), idle].concat());
     assert!(reason.ends_with("for 3 s"), "{reason}");
     is_gone(&scene);
 }
 
-#[test]
-fn a_tool_of_claude_that_hangs() {
-    a_tool_that_hangs_runs_into_its_limit(Program::Claude);
-}
-
-#[test]
-fn a_tool_of_codex_that_hangs() {
-    a_tool_that_hangs_runs_into_its_limit(Program::Codex);
-}
+with_each!(a_tool_that_hangs: claude codex gemini opencode qwen copilot);
 
 fn a_model_that_never_answers(program: Program) {
     let Some(scene) = scene(program, "[[stub:write a.md x]] [[stub:never]]") else { return };
     fails(&scene, "stalled", &["--idle-timeout", "3s"]);
 }
 
-#[test]
-fn the_model_of_claude_never_answers() {
-    a_model_that_never_answers(Program::Claude);
-}
-
-#[test]
-fn the_model_of_codex_never_answers() {
-    a_model_that_never_answers(Program::Codex);
-}
+with_each!(a_model_that_never_answers: claude codex gemini opencode qwen copilot);
 
 /// A child of the tool has the program's own standard output open, and stays when the program has gone.
 const HOLDS_THE_PIPE: &str =
@@ -79,27 +65,19 @@ fn a_child_that_holds_the_pipe(program: Program) {
     is_gone(&liar);
 }
 
-#[test]
-fn a_child_of_claude_holds_the_pipe() {
-    a_child_that_holds_the_pipe(Program::Claude);
-}
-
-#[test]
-fn a_child_of_codex_holds_the_pipe() {
-    a_child_that_holds_the_pipe(Program::Codex);
-}
+with_each!(a_child_that_holds_the_pipe: claude codex gemini opencode qwen copilot);
 
 /// The stream breaks off after the file was written, each time the program tries again.
-#[test]
-fn the_stream_of_claude_is_cut() {
-    let Some(scene) = scene(Program::Claude, "[[stub:write a.md x]] [[stub:cut]]") else { return };
-    fails(&scene.variable("CLAUDE_CODE_MAX_RETRIES", "1"), "crash", &[]);
+fn a_stream_that_is_cut(program: Program) {
+    let Some(scene) = scene(program, "[[stub:write a.md x]] [[stub:cut]]") else { return };
+    fails(&patient(scene), "crash", &[]);
 }
 
-#[test]
-fn the_stream_of_codex_is_cut() {
-    let Some(scene) = scene(Program::Codex, "[[stub:write a.md x]] [[stub:cut]]") else { return };
-    fails(&scene, "crash", &[]);
+with_each!(a_stream_that_is_cut: claude codex gemini opencode qwen copilot);
+
+/// Programs try again by themselves, some for minutes: where that can be set, once only.
+fn patient(scene: Scene) -> Scene {
+    scene.variable("CLAUDE_CODE_MAX_RETRIES", "1")
 }
 
 /// A busy service: the task goes on when it is free again, and the try does not count.
@@ -107,32 +85,29 @@ fn no_try_is_used_up(scene: &Scene) {
     let output = scene.run(&["--max-attempts", "1"]);
     assert_eq!(output.code, 0, "{output}\n{}", scene.talk());
     assert!(scene.world.ticked("1.1"));
-    let outcomes: Vec<_> = scene.world.events("task_agent").iter().map(|event| event["outcome"].clone()).collect();
-    assert_eq!(outcomes, ["rate_limited", "done"], "{output}");
+    let mut outcomes: Vec<_> = scene.used().into_iter().map(|one| one.outcome).collect();
+    assert_eq!(outcomes.pop().as_deref(), Some("done"), "{output}");
+    assert!(!outcomes.is_empty() && outcomes.iter().all(|outcome| outcome == "rate_limited"), "{output}");
 }
 
-#[test]
-fn the_service_of_claude_is_overloaded() {
-    let Some(scene) = scene(Program::Claude, "[[stub:write a.md x]] [[stub:status 529 x3]]") else { return };
-    no_try_is_used_up(&scene.variable("CLAUDE_CODE_MAX_RETRIES", "1"));
+fn a_service_that_is_overloaded(program: Program) {
+    let Some(scene) = scene(program, "[[stub:write a.md x]] [[stub:status 529 x5]]") else { return };
+    no_try_is_used_up(&patient(scene));
 }
 
-#[test]
-fn the_account_of_claude_is_used_up_for_a_while() {
-    let Some(scene) = scene(Program::Claude, "[[stub:write a.md x]] [[stub:limit 2 x1]]") else { return };
-    // Only who is signed in with a subscription is told of its limits.
-    no_try_is_used_up(
-        &scene.variable("ANTHROPIC_API_KEY", "").variable("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-stub"),
-    );
+with_each!(a_service_that_is_overloaded: claude codex gemini opencode qwen copilot);
+
+fn an_account_that_is_used_up_for_a_while(program: Program) {
+    let Some(scene) = scene(program, "[[stub:write a.md x]] [[stub:limit 2 x1]]") else { return };
+    no_try_is_used_up(&subscribed(scene));
 }
 
-#[test]
-fn claude_may_not_use_a_tool() {
-    let Some(scene) = scene(Program::Claude, "[[stub:write a.md x]] [[stub:shell touch b.md]]") else { return };
-    scene.world.env.write("../home/.claude/settings.json", r#"{ "permissions": { "ask": ["Bash(touch:*)"] } }"#);
-    let reason = fails(&scene, "permission_denied", &[]);
-    assert!(reason.contains("Bash(touch b.md)"), "{reason}");
+/// Only who is signed in to Claude Code with a subscription is told of its limits.
+fn subscribed(scene: Scene) -> Scene {
+    scene.variable("ANTHROPIC_API_KEY", "").variable("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-stub")
 }
+
+with_each!(an_account_that_is_used_up_for_a_while: claude gemini opencode qwen copilot);
 
 #[test]
 fn the_account_of_codex_is_used_up() {
@@ -144,53 +119,54 @@ fn the_account_of_codex_is_used_up() {
     assert_eq!(scene.used().iter().map(|one| &one.outcome[..]).collect::<Vec<_>>(), ["rate_limited"], "{output}");
 }
 
+/// Whoever is out of quota for an hour is stood in for, in all tasks, and the limit is nobody else's.
 #[test]
-fn the_account_of_gemini_is_used_up_for_a_while() {
-    let Some(scene) = scene(Program::Gemini, "[[stub:write a.md x]] [[stub:limit 2 x1]]") else { return };
-    no_try_is_used_up(&scene);
-}
-
-#[test]
-fn the_service_of_codex_is_overloaded() {
-    // Four requests before it gives up.
-    let Some(scene) = scene(Program::Codex, "[[stub:write a.md x]] [[stub:status 529 x5]]") else { return };
-    no_try_is_used_up(&scene);
+fn another_program_stands_in_for_one_whose_account_is_used_up() {
+    let list = "# Tasks\n\n- [ ] 1.1 One\n  - **Do**: [[stub:limit 3600 x1]] [[stub:write a.md x]]\n\
+                - [ ] 1.2 Two\n  - **Do**: [[stub:write b.md x]]\n\
+                - [ ] 1.3 Of its own\n  - **Do**: [[stub:write c.md x]]\n  - **Agent**: codex\n";
+    if Program::Codex.folder().is_none() {
+        return;
+    }
+    let Some(scene) = Scene::new(Program::Claude, list) else { return };
+    let scene = subscribed(scene.beside(Program::Codex)).settings("[agent]\nfallback = [\"codex\"]\n");
+    let output = scene.run(&["--max-attempts", "1"]);
+    assert_eq!(output.code, 0, "{output}\n{}", scene.talk());
+    assert_eq!(scene.world.history()[2..], ["1.1", "1.2", "1.3"]);
+    let text = |event: &serde_json::Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    let who = |event: serde_json::Value| ["task", "agent", "outcome"].map(|key| text(&event, key)).join(" ");
+    let who: Vec<String> = scene.world.events("task_agent").into_iter().map(who).collect();
+    assert_eq!(who, ["1.1 claude rate_limited", "1.1 codex done", "1.2 codex done", "1.3 codex done"], "{output}");
+    let limits = scene.world.events("account_limited");
+    assert_eq!(limits.iter().map(|limit| text(limit, "account")).collect::<Vec<_>>(), ["claude"], "{output}");
 }
 
 /// What the service refuses for good is no success, in whatever way the program says so.
-fn the_service_refuses(program: Program) {
+fn a_service_that_refuses(program: Program) {
     let Some(scene) = scene(program, "[[stub:write a.md x]] [[stub:status 400]]") else { return };
     fails(&scene, "crash", &[]);
 }
 
-#[test]
-fn the_service_of_gemini_refuses() {
-    the_service_refuses(Program::Gemini);
-}
-
-#[test]
-fn the_service_of_opencode_refuses() {
-    the_service_refuses(Program::Opencode);
-}
-
-#[test]
-fn the_service_of_qwen_refuses() {
-    the_service_refuses(Program::Qwen);
-}
+with_each!(a_service_that_refuses: claude codex gemini opencode qwen copilot aider);
 
 /// Where only looking is allowed nothing is written, and what was refused is named where the program tells.
-fn only_looks(program: Program, code: &str) {
+fn who_may_only_look(program: Program) {
     let Some(scene) = scene(program, "[[stub:write a.md x]]") else { return };
+    let code = match program {
+        Program::Claude | Program::Codex | Program::Copilot => "permission_denied",
+        // The model is not offered what it may not use.
+        _ => "no_change",
+    };
     fails(&scene, code, &["--access", "read"]);
     assert!(!scene.world.env.path("a.md").exists());
 }
 
-#[test]
-fn claude_only_looks() {
-    only_looks(Program::Claude, "permission_denied");
-}
+with_each!(who_may_only_look: claude codex gemini opencode qwen copilot);
 
 #[test]
-fn codex_only_looks() {
-    only_looks(Program::Codex, "permission_denied");
+fn claude_may_not_use_a_tool() {
+    let Some(scene) = scene(Program::Claude, "[[stub:write a.md x]] [[stub:shell touch b.md]]") else { return };
+    scene.world.env.write("../home/.claude/settings.json", r#"{ "permissions": { "ask": ["Bash(touch:*)"] } }"#);
+    let reason = fails(&scene, "permission_denied", &[]);
+    assert!(reason.contains("Bash(touch b.md)"), "{reason}");
 }

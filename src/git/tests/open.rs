@@ -138,9 +138,11 @@ fn what_a_run_keeps_is_excluded_once_and_other_lines_stay() {
             .ralph-state.json*
             .progress-task-*
             .spec-tmp-*
+            .aider.tags.cache*
             ");
         }
-        for own in [".spec/runs/1/journal.jsonl", ".spec-state.json", ".spec-state.json.bad-1", ".progress-task-3.md"] {
+        let own = [".spec/runs/1/journal.jsonl", ".spec-state.json", ".spec-state.json.bad-1", ".progress-task-3.md"];
+        for own in own.into_iter().chain([".aider.tags.cache.v4/cache.db"]) {
             fixture.write(format!("specs/x/{own}"), "x");
         }
         assert_eq!(fixture.status(), "");

@@ -95,7 +95,7 @@ pub(super) fn put(talk: &Talk, answer: &Answer, usage: Usage) -> Response {
         Answer::Say(_) | Answer::Calls(_) => (answer, None),
     };
     // What a program asks beside the work costs nothing, so that the figures of a test are those of its words.
-    let usage = if talk.tools.is_empty() { [0; 3] } else { usage };
+    let usage = if talk.tools.is_empty() && !talk.listings { [0; 3] } else { usage };
     let (whole, events) = match talk.protocol {
         Protocol::Messages => messages(talk, answer, usage),
         Protocol::Responses => responses(talk, answer, usage),

@@ -93,14 +93,19 @@ impl Script {
         if let Some(schema) = &talk.json {
             return Answer::Say(smallest(schema).to_string());
         }
-        if talk.tools.is_empty() {
+        if talk.tools.is_empty() && !talk.listings {
             // A title or a summary that the program asks for beside the work.
             return Answer::Say("Notes".to_owned());
         }
         let mut calls = 0;
+        let mut listed = String::new();
         for word in &self.words {
             let (verb, rest) = word.split_once(' ').unwrap_or((word, ""));
             if is_call(verb) {
+                if talk.listings {
+                    listed += &listing(verb, rest);
+                    continue;
+                }
                 calls += 1;
                 if calls > talk.results {
                     return call(talk, verb, rest);
@@ -122,7 +127,7 @@ impl Script {
                     due(&self.named(word), Due::Meeting(number() as usize));
                     continue;
                 }
-                "say" => Answer::Say(rest.replace("\\n", "\n")),
+                "say" => Answer::Say(listed.clone() + &rest.replace("\\n", "\n")),
                 "status" => Answer::Fail(number() as u16),
                 "limit" => Answer::Limit(number()),
                 "cut" => Answer::Cut,
@@ -133,12 +138,22 @@ impl Script {
                 return answer;
             }
         }
-        Answer::Say("It is done.\n\nTASK_COMPLETE".to_owned())
+        Answer::Say(listed + "It is done.\n\nTASK_COMPLETE")
     }
 
     /// A word of this script, told from the same in another.
     fn named(&self, word: &str) -> String {
         format!("{word} of {:?}", self.words)
+    }
+}
+
+/// The whole of a file behind its name: of one that is edited that is the new text.
+fn listing(verb: &str, rest: &str) -> String {
+    let (path, text) = rest.split_once(' ').unwrap_or((rest, ""));
+    let text = text.split_once(" => ").map_or(text, |(_, new)| new);
+    match verb {
+        "write" | "edit" => format!("{path}\n```\n{text}\n```\n\n"),
+        _ => String::new(),
     }
 }
 
@@ -181,8 +196,9 @@ pub(super) fn call(talk: &Talk, verb: &str, rest: &str) -> Answer {
         })
     };
     let found = match verb {
+        // Copilot's does not make folders.
         "write" => tool(
-            &["Write", "write_file", "write", "create"],
+            &["Write", "write_file", "write", if path.contains('/') { "" } else { "create" }],
             &[(path_names, &whole), (&["content", "file_text"], &file)],
         )
         .or_else(|| in_patch(format!("*** Add File: {path}\n+{text}")))

@@ -43,6 +43,8 @@ pub(super) struct Talk {
     pub(super) tools: BTreeMap<String, Tool>,
     /// The schema of the JSON that is asked for instead of text.
     pub(super) json: Option<Value>,
+    /// It has no tools: files are what stands behind their names in the answer, as a whole (aider).
+    pub(super) listings: bool,
     /// The folder that the program says it works in.
     pub(super) folder: Option<String>,
     /// Another folder that the task says it is to be worked on in.
@@ -104,6 +106,7 @@ impl Talk {
             results: since.iter().filter(|turn| matches!(turn, Turn::Result(_))).count(),
             tools,
             json: schema(json),
+            listings: texts(body).contains("*file listing*"),
             folder: folder(&texts(body)),
             elsewhere: None,
             turns,
