@@ -32,7 +32,7 @@ mod steps;
 mod trees;
 mod usage;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -346,6 +346,8 @@ pub(super) struct Driver {
     in_use: (mpsc::UnboundedSender<InUse>, mpsc::UnboundedReceiver<InUse>),
     /// That tasks wait for a budget was told.
     held_by_budget: bool,
+    /// When which try may run into the end of its time soon.
+    late: BTreeSet<(Instant, Node, u32)>,
     /// Where an agent session carries out what needs an executor.
     pub(super) outside: Option<Outside>,
 }
@@ -393,6 +395,7 @@ impl Driver {
             spending,
             in_use: mpsc::unbounded_channel(),
             held_by_budget: false,
+            late: BTreeSet::new(),
             outside: None,
         }
     }
@@ -437,6 +440,7 @@ impl Driver {
                 },
                 Some(spawned) = self.spawned.1.recv() => self.spawned(&spawned),
                 Some(in_use) = self.in_use.1.recv() => self.in_use(&in_use),
+                () = until(self.late.first().map(|(at, ..)| *at)) => self.say_who_is_late(),
                 Some(done) = self.workers.join_next() => {
                     // What it said last comes before its end.
                     while let Ok(line) = self.lines.1.try_recv() {
@@ -477,7 +481,7 @@ impl Driver {
             killed = self.end_writers(&mut signals).await;
         }
         match killed {
-            Some(code) => self.kill(code).await,
+            Some(code) => Box::pin(self.kill(code)).await,
             None if self.stays_open() => self.put_down(),
             None => self.close(),
         }
@@ -552,7 +556,7 @@ impl Driver {
         }
     }
 
-    fn now(&self) -> Millis {
+    pub(super) fn now(&self) -> Millis {
         (clock::now() - self.parts.started).as_millis().try_into().unwrap_or(u64::MAX)
     }
 

@@ -154,6 +154,18 @@ fn two_interrupts_end_it_at_once_and_the_next_run_cleans_up() {
 }
 
 #[test]
+fn it_is_said_before_a_task_runs_out_of_time() {
+    let world =
+        World::new("- [ ] 1.1 Quick\n  - **Do**: echo a > a.txt\n- [ ] 1.2 Hangs\n  - **Do**: exec sleep 600\n");
+    let output = world.run(["--timeout", "2s", "--grace", "1s"]);
+    let failed = signal_of(&output.stdout, "TASK_FAILED", "1.2").unwrap_or_else(|| panic!("{output}"));
+    assert_eq!((failed["code"].as_str(), output.code), ("timeout", 1), "{output}");
+    let late = "has been at it for 1.6s, and is ended after 2.0s";
+    assert!(output.stderr.contains(&format!("task 1.2 {late}")), "{output}");
+    assert!(!output.stderr.contains(&format!("task 1.1 {late}")), "{output}");
+}
+
+#[test]
 fn the_time_limit_of_a_run_gives_5_and_beats_a_failure() {
     let world = World::new(
         "- [ ] 1.1 [P] Fails\n  - **Do**: exit 3\n  - **Files**: a.txt\n- [ ] 1.2 [P] Hangs\n  - **Do**: exec sleep 600\n  - **Files**: b.txt\n",

@@ -9,6 +9,7 @@ use super::{Chosen, Done, Driver, Fatal, Job, life_root};
 use crate::engine::output::Report;
 use crate::engine::{Code, Kind, Millis, Node};
 use crate::git::{Declared, Oid};
+use crate::report::text::took;
 use crate::runtime::attempt::{Attempt, Brake, Order, Spawned, Worked, aside, environment};
 use crate::runtime::sandbox::Cell;
 use crate::runtime::slots::Claim;
@@ -17,7 +18,25 @@ use crate::store::event::Event;
 use crate::store::fs::PathError;
 use crate::store::paths::SpecPaths;
 
+/// The share of a try's time after which it is said that it may run into its end.
+const SOON: f64 = 0.8;
+
 impl Driver {
+    /// Says of a try that is still going on that most of its time is over.
+    pub(super) fn say_who_is_late(&mut self) {
+        let Some((_, node, number)) = self.late.pop_first() else { return };
+        let life = &self.parts.lives[node];
+        if life.attempt == number && life.started.is_some() {
+            let (limit, task) = (life.limit, self.task(node).task);
+            let [gone, limit] = [limit.mul_f64(SOON), limit].map(|it| took(it.as_secs_f64()));
+            self.notice(
+                "warning",
+                "late",
+                &format!("task {task} has been at it for {gone}, and is ended after {limit}"),
+            );
+        }
+    }
+
     /// What a task said when it started, taken once.
     pub(in crate::runtime) fn job(&mut self, node: Node) -> Arc<Job> {
         if let Some(job) = &self.parts.lives[node].job {
@@ -188,7 +207,9 @@ impl Driver {
         self.executors_ran |= !shell && claim.is_none();
         let scripts = job.run.to_vec();
         let brake = self.parts.lives[node].brake.clone();
-        self.parts.lives[node].started = Some(clock::now());
+        let now = clock::now();
+        self.parts.lives[node].started = Some(now);
+        self.late.insert((now + self.parts.lives[node].limit.mul_f64(SOON), node, number));
         self.admission.started();
         self.summary.workers_started += 1;
         if outside {
