@@ -125,7 +125,8 @@ impl Reading<'_> {
     fn table(&mut self, names: &[&str], entries: &DeTable<'_>) -> Result<(), Error> {
         for (key, value) in in_order(entries) {
             let names = [names, &[key.get_ref()]].concat();
-            let path = names.join(".");
+            let quoted = |name: &&str| if name.contains('.') { format!("\"{name}\"") } else { (*name).to_owned() };
+            let path = names.iter().map(quoted).collect::<Vec<_>>().join(".");
             let (name, line) = (self.name, self.line);
             let wrong = |why: String, at: usize| Error::usage(format_args!("{name}:{}: {path} {why}", line(at)));
             if let (true, Some(tables)) = (leads(&names), tables(value.get_ref())) {
@@ -138,7 +139,7 @@ impl Reading<'_> {
                 self.settings.check(&names).map_err(|why| wrong(why, key.span().start))?;
             } else if is_key(&names) {
                 raw(value.get_ref())
-                    .and_then(|raw| self.settings.set(&path, &raw))
+                    .and_then(|raw| self.settings.set_named(&names, &raw))
                     .map_err(|why| wrong(why, value.span().start))?;
             } else if leads(&names) {
                 let line = line(key.span().start);
@@ -187,7 +188,8 @@ fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<Entry<'a, 'i>> {
 
 fn unknown(name: &str, line: usize, key: &str) -> String {
     // What is said of one of several tables is no help elsewhere.
-    let elsewhere = |known: &&str| known.starts_with("models.") && !key.starts_with("models.");
+    let of_section = |section: &&str, known: &str| known.starts_with(*section) && !key.starts_with(*section);
+    let elsewhere = |known: &&str| ["models.", "prepare."].iter().any(|section| of_section(section, known));
     let known = KEYS.iter().map(|(known, _)| *known).filter(|known| !elsewhere(known) && similar_names(known, key));
     let near = known.min_by_key(|known| known.len());
     // With the names of the key where those are free to choose.

@@ -101,7 +101,11 @@ pub struct Prepare {
     pub enabled: bool,
     /// For how many tasks at once; at least 1.
     pub max: usize,
-    /// What writes one; the executor's command where it is not said.
+    /// The agent that writes one, only reading; where neither it nor a command is said, whatever carries out the task.
+    pub agent: Option<String>,
+    /// Its model.
+    pub model: Option<String>,
+    /// The command that writes one.
     pub command: Option<String>,
     /// How long that may take.
     pub timeout: Duration,
@@ -109,7 +113,7 @@ pub struct Prepare {
 
 impl Default for Prepare {
     fn default() -> Self {
-        Self { enabled: false, max: 3, command: None, timeout: Duration::from_secs(10 * 60) }
+        Self { enabled: false, max: 3, agent: None, model: None, command: None, timeout: Duration::from_secs(10 * 60) }
     }
 }
 
@@ -464,6 +468,8 @@ pub const KEYS: &[(&str, &str)] = &[
     ("agent_env.remove", "SPEC_AGENT_ENV_REMOVE"),
     ("prepare.enabled", "SPEC_PREPARE"),
     ("prepare.max", "SPEC_PREPARE_MAX"),
+    ("prepare.agent", "SPEC_PREPARE_AGENT"),
+    ("prepare.model", "SPEC_PREPARE_MODEL"),
     ("prepare.command", "SPEC_PREPARE_COMMAND"),
     ("prepare.timeout", "SPEC_PREPARE_TIMEOUT"),
     ("resources.*", ""),
@@ -535,12 +541,6 @@ impl RunSettings {
         let (mut settings, warnings) = Self::below(list)?;
         settings.apply_selection(selection);
         Ok((settings, warnings))
-    }
-
-    /// What writes briefs ahead, where they are to be written.
-    #[must_use]
-    pub fn prepare_command(&self) -> Option<&str> {
-        self.prepare.command.as_deref().or(self.exec.as_deref()).filter(|_| self.prepare.enabled)
     }
 
     /// Whether there is something that carries out tasks without a Run field.
@@ -713,17 +713,14 @@ impl RunSettings {
             "secrets.allow" => self.secrets_allow = list(raw)?,
             "prepare.enabled" => self.prepare.enabled = flag(raw)?,
             "prepare.max" => self.prepare.max = count(raw)?,
+            "prepare.agent" => self.prepare.agent = Some(command(raw)?),
+            "prepare.model" => self.prepare.model = Some(command(raw)?),
             "prepare.command" => self.prepare.command = Some(command(raw)?),
             "prepare.timeout" => self.prepare.timeout = more_than_none(raw)?,
             "agent_env.pass" => self.agent_env.pass = list(raw)?,
             "agent_env.remove" => self.agent_env.remove = list(raw)?,
             _ => match key.split_once('.') {
-                Some(("resources", name)) => {
-                    self.resources.insert(name.to_owned(), count(raw)?);
-                }
-                Some(("agents", rest)) => self.set_agent(rest, raw)?,
                 Some(("models", key)) => self.set_rule(key, raw)?,
-                Some(("prices", rest)) => self.set_price(rest, raw)?,
                 Some(("quota", name)) => match raw {
                     Raw::Number(number) => self.quota.set(name, &number.to_string())?,
                     raw => self.quota.set(name, text(raw)?)?,
@@ -734,14 +731,22 @@ impl RunSettings {
         Ok(())
     }
 
-    /// The same for what is behind `agents.`.
-    fn set_agent(&mut self, rest: &str, raw: &Raw) -> Result<(), String> {
-        let Some((name, key)) = rest.rsplit_once('.') else { return Err("is not a setting".to_owned()) };
-        if let Some(name) = name.strip_suffix(".env") {
-            let env = &mut self.agents.entry(name.to_owned()).or_default().env;
-            env.insert(key.to_owned(), text(raw)?.to_owned());
-            return Ok(());
+    /// The same by the names of a setting as they stand in a file: those that are free to choose may have dots in them.
+    pub(super) fn set_named(&mut self, names: &[&str], raw: &Raw) -> Result<(), String> {
+        match names {
+            ["resources", name] => drop(self.resources.insert((*name).to_owned(), count(raw)?)),
+            ["agents", name, "env", variable] => {
+                let env = &mut self.agents.entry((*name).to_owned()).or_default().env;
+                env.insert((*variable).to_owned(), text(raw)?.to_owned());
+            }
+            ["agents", name, key] => self.set_agent(name, key, raw)?,
+            ["prices", model, key] => self.set_price(model, key, raw)?,
+            names => self.set(&names.join("."), raw)?,
         }
+        Ok(())
+    }
+
+    fn set_agent(&mut self, name: &str, key: &str, raw: &Raw) -> Result<(), String> {
         let agent = self.agents.entry(name.to_owned()).or_default();
         match key {
             "program" => agent.program = Some(command(raw)?),
@@ -771,6 +776,13 @@ impl RunSettings {
     pub(super) fn check(&self, names: &[&str]) -> Result<(), String> {
         match names {
             ["agents", name] => self.agents.get(*name).map_or(Ok(()), |agent| agent.check(name)),
+            ["prepare"] => match &self.prepare {
+                Prepare { agent: Some(_), command: Some(_), .. } => {
+                    Err("cannot have both an `agent` and a `command`: one of them writes".to_owned())
+                }
+                Prepare { agent: None, model: Some(_), .. } => Err("has a `model` without an `agent`".to_owned()),
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -802,9 +814,7 @@ impl RunSettings {
         Ok(())
     }
 
-    /// Sets what is behind `prices.`.
-    fn set_price(&mut self, rest: &str, raw: &Raw) -> Result<(), String> {
-        let Some((model, key)) = rest.rsplit_once('.') else { return Err("is not a setting".to_owned()) };
+    fn set_price(&mut self, model: &str, key: &str, raw: &Raw) -> Result<(), String> {
         let usd = dollars(raw)?;
         let price = self.prices.entry(model.to_owned()).or_default();
         match key {

@@ -251,6 +251,12 @@ impl RunState {
         self.unfunded.len()
     }
 
+    /// When an account takes more; long ago where it was never closed.
+    #[must_use]
+    pub fn opens(&self, account: Account) -> Millis {
+        self.closed.get(&account).map_or(0, |(until, _)| *until)
+    }
+
     /// Whether a budget may come to allow what it does not, although nothing of this run ends: [`Event::Funds`] is wanted
     /// now and then.
     #[must_use]
@@ -487,9 +493,8 @@ impl RunState {
     fn choose(&self, node: Node) -> Result<usize, Millis> {
         let task = &self.tasks[node];
         let Some(accounts) = task.spec.accounts_for(task.seed.attempts + 1) else { return Ok(0) };
-        let opens = |account: &Account| self.closed.get(account).map_or(0, |(until, _)| *until);
-        let open = accounts.iter().position(|account| opens(account) <= self.now);
-        open.ok_or_else(|| accounts.iter().map(opens).min().unwrap_or_default())
+        let open = accounts.iter().position(|account| self.opens(*account) <= self.now);
+        open.ok_or_else(|| accounts.iter().map(|account| self.opens(*account)).min().unwrap_or_default())
     }
 
     fn close_account(&mut self, account: Account, until: Option<Millis>, fx: &mut Vec<Effect>) {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-/// Of what was printed so much is kept, in bytes.
+/// So much of an answer is kept, in bytes.
 const MOST: usize = 8 * 1024;
 
 /// What a brief is made from. Where anything of it is another, so is its [`digest`](Self::digest), and the brief is worth
@@ -46,8 +46,9 @@ impl Sources {
     pub fn words(&self, list: &str, task: &str) -> String {
         let mut text = format!(
             "Somebody else will carry out task {task} of {list} soon. Look at the code in the current folder, change nothing, \
-             and print a brief for them of at most 40 lines: where in the code it belongs, what there can be used, what is \
-             easily overlooked, how it can be checked. No plan and no code of your own. What you print is all that is kept.\n\n\
+             and answer with a brief for them of at most 40 lines: where in the code it belongs, what there can be used, what \
+             is easily overlooked, how it can be checked. No plan and no code of your own, no questions: nobody is there to \
+             answer. Your answer is all that is kept.\n\n\
              The task:\n\n{}\n",
             self.block.trim_end()
         );
@@ -80,10 +81,10 @@ pub fn next<T>(waiting: impl IntoIterator<Item = (T, State)>, max: usize, under_
     open.take(max.saturating_sub(under_way)).collect()
 }
 
-/// The brief in what was printed; none where nothing was.
+/// The brief in an answer; none where it is empty.
 #[must_use]
-pub fn brief(printed: &str) -> Option<String> {
-    let text = printed.trim();
+pub fn brief(answer: &str) -> Option<String> {
+    let text = answer.trim();
     let mut end = text.len().min(MOST);
     while !text.is_char_boundary(end) {
         end -= 1;

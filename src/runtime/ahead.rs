@@ -1,23 +1,26 @@
-//! Has briefs written for tasks that will start soon, while others run (`[prepare]`, off by default). Each writer works in
-//! a tree of its own that is thrown away; where it changed something there, so is its brief. Writers have a limit of their
-//! own, count as load on the machine, and end with the run. Nothing of it fails a task.
+//! Has briefs written for tasks that will start soon, while others run (`[prepare]`, off by default): by an agent that may
+//! only read, or by a command. Each writer works in a tree of its own that is thrown away; where it changed something
+//! there, so is its brief. Writers have a limit of their own, count as load on the machine and against the budgets, and
+//! end with the run. Nothing of it fails a task.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
-use super::attempt::{Attempt, Brake, aside};
-use super::brief;
+use super::attempt::{Attempt, Brake, Order, Worked, aside};
 use super::driver::{Driver, Job};
-use super::process::Stop;
+use super::process::{self, Stop};
 use super::signals::{Asked, Signals};
 use super::slots::{Claim, Workspace};
-use super::tree;
+use super::{board, brief, spending, tree};
+use crate::agent::{self, Access, Agent, Session};
 use crate::document::quota::Quota;
-use crate::engine::{Kind, Node, Phase};
+use crate::engine::gates::End;
+use crate::engine::{Event as Told, Kind, Node, Phase};
 use crate::prompt::ahead::{self, State};
 use crate::store::fs::{Durability, write_atomic};
 
@@ -30,6 +33,12 @@ pub(super) struct Ahead {
     settled: BTreeSet<Node>,
 }
 
+/// Who writes.
+enum Writer {
+    Command(String),
+    Agent(Box<Order>),
+}
+
 /// What came of one writer.
 pub(super) struct Written {
     node: Node,
@@ -37,6 +46,8 @@ pub(super) struct Written {
     /// The brief, or why there is none.
     brief: Result<String, String>,
     space: Option<Box<Workspace>>,
+    /// Where it was an agent that was started: what it used, and in how many seconds.
+    used: Option<(Agent, Box<Session>, f64)>,
 }
 
 impl Ahead {
@@ -67,8 +78,9 @@ impl Driver {
     /// Starts writers for the tasks that come next, as far as there is room.
     pub(super) fn look_ahead(&mut self) {
         let settings = &self.parts.settings;
-        let (Some(command), Some(_)) = (settings.prepare_command(), &self.parts.slots) else { return };
-        let command = command.to_owned();
+        if !settings.prepare.enabled || self.parts.slots.is_none() {
+            return;
+        }
         let engine = &self.parts.engine;
         // What nobody does beside it would only be late.
         if self.outside.is_some() || engine.halt().is_some() || engine.running() == 0 {
@@ -87,7 +99,7 @@ impl Driver {
         };
         let waiting = (0..engine.len()).filter(waits).map(|node| (node, state(node)));
         for node in ahead::next(waiting, settings.prepare.max, self.ahead.len()) {
-            if let Err(why) = self.write_ahead(node, &command) {
+            if let Err(why) = self.write_ahead(node) {
                 self.ahead.settled.insert(node);
                 self.notice("info", "not-prepared", &why);
             }
@@ -95,36 +107,70 @@ impl Driver {
     }
 
     /// Starts the writer of one task's brief, unless there is one that holds, or no room.
-    fn write_ahead(&mut self, node: Node, command: &str) -> Result<(), String> {
+    fn write_ahead(&mut self, node: Node) -> Result<(), String> {
         if self.parts.engine.running() + self.ahead.len() >= self.admission.ceiling() {
             return Ok(());
         }
         let job = self.new_job(node);
-        let asked = self.asked(node, 1, &job);
-        let file = brief::prepared_file(&asked);
+        let file = brief::prepared_file(&self.asked(node, 1, &job));
         if file.exists() {
             self.ahead.settled.insert(node);
             return Ok(());
         }
+        let Some(writer) = self.who_writes(node) else { return Ok(()) };
+        if let Writer::Agent(order) = &writer {
+            let account = self.parts.board.account(order.agent.account());
+            if self.parts.engine.opens(account) > self.now() || self.parts.engine.unfunded() > 0 {
+                return Ok(());
+            }
+        }
         let task = self.task(node);
-        let words = brief::sources(&asked).words(&self.parts.shown, &task.task);
+        let words = brief::sources(&self.asked(node, 1, &job)).words(&self.parts.shown, &task.task);
         let words = self.parts.mask.text(&words).into_owned();
         let tip = self.parts.tree.as_ref().and_then(|tree| tree.head.commit.clone());
         let tip = tip.ok_or_else(|| format!("no brief of {}: the branch has no commit", task.task))?;
+        if let Writer::Agent(order) = &writer {
+            let reserved = self.spending.reserve_beside(node, &order.class());
+            self.say_warnings_of_spending();
+            reserved.map_err(|why| format!("no brief of {}: {why}", task.task))?;
+        }
         let Some(slots) = &mut self.parts.slots else { return Ok(()) };
         let claim = slots.claim(tip, None, &task.key, Vec::new());
         let attempt = self.writer(node, &job, &claim);
-        let (command, brake) = (command.to_owned(), Brake::new());
+        let brake = Brake::new();
         self.ahead.under_way.insert(node, brake.clone());
         self.admission.started();
         self.ahead.writers.spawn(async move {
-            let (brief, space) = match attempt.enter(claim, &brake).await {
-                Ok(space) => write(attempt, command, words, brake, space).await,
-                Err(why) => (Err(why), None),
-            };
-            Written { node, file, brief, space }
+            match attempt.enter(claim, &brake).await {
+                Ok(space) => write(attempt, writer, words, brake, (node, file, space)).await,
+                Err(why) => Written { node, file, brief: Err(why), space: None, used: None },
+            }
         });
         Ok(())
+    }
+
+    /// Who writes the brief of a task; none where nobody carries it out either.
+    fn who_writes(&self, node: Node) -> Option<Writer> {
+        let (settings, board) = (&self.parts.settings, &self.parts.board);
+        let prepare = &settings.prepare;
+        let command = prepare.command.as_ref().or(settings.exec.as_ref());
+        let (agent, model) = match (&prepare.agent, command) {
+            (Some(name), _) => (agent::find(name, &settings.agents)?, prepare.model.clone()),
+            (None, Some(command)) => return Some(Writer::Command(command.clone())),
+            (None, None) => {
+                let own = board::choices(&board.doc, board.item(node), 1, settings).into_iter().next()?;
+                (own.agent, own.model)
+            }
+        };
+        Some(Writer::Agent(Box::new(Order {
+            program: process::program(&agent),
+            agent,
+            model,
+            resume: None,
+            access: Access::Read,
+            git: true,
+            surroundings: settings.agent_env.clone(),
+        })))
     }
 
     /// How the writer is run.
@@ -145,14 +191,36 @@ impl Driver {
     /// A writer ended.
     pub(super) fn written(&mut self, written: Result<Written, JoinError>) {
         // A writer neither panics nor is aborted.
-        let Ok(Written { node, file, brief, space }) = written else { return };
+        let Ok(Written { node, file, brief, space, used }) = written else { return };
         self.give_back(space);
         let stopped = self.ahead.under_way.remove(&node).is_some_and(|brake| brake.pulled());
         self.ahead.settled.insert(node);
+        let task = self.task(node);
+        if let Some((agent, session, seconds)) = used {
+            let outcome = match &brief {
+                _ if stopped => "cancelled",
+                Ok(_) => "prepared",
+                Err(_) => "not_prepared",
+            };
+            if let (Some(limit), false) = (&session.limit, session.ended_well()) {
+                self.limited(agent.account(), limit);
+            }
+            let of = (spending::beside(node), task.clone(), 0);
+            let events = self.agent_used(of, agent.name().to_owned(), *session, seconds, outcome);
+            self.say_warnings_of_spending();
+            if let Err(error) = self.emit_all(events) {
+                self.give_up(error.into());
+            }
+        } else {
+            self.spending.release(spending::beside(node));
+        }
+        if self.parts.engine.unfunded() > 0 {
+            self.told.push_back(Told::Funds);
+        }
         if stopped {
             return;
         }
-        let task = self.task(node).task;
+        let task = task.task;
         let kept = brief.and_then(|brief| keep(&file, &brief));
         match kept {
             Ok(()) => self.notice("info", "prepared", &format!("a brief of task {task} was written ahead")),
@@ -180,35 +248,58 @@ impl Driver {
     }
 }
 
-/// Runs a writer in its tree; what it printed is the brief.
+/// Runs a writer in its tree; what it answers is the brief.
 async fn write(
     attempt: Attempt,
-    command: String,
+    writer: Writer,
     words: String,
     brake: Brake,
-    mut space: Box<Workspace>,
-) -> (Result<String, String>, Option<Box<Workspace>>) {
-    let log = attempt.log.display().to_string();
-    let worked = attempt.executor(command, words, brake).await;
+    (node, file, mut space): (Node, PathBuf, Box<Workspace>),
+) -> Written {
+    let (log, timeout) = (attempt.log.display().to_string(), attempt.timeout);
+    let (worked, agent) = match writer {
+        Writer::Command(command) => (attempt.executor(command, words, brake).await, None),
+        Writer::Agent(order) => {
+            let agent = order.agent.clone();
+            (attempt.agent(*order, words, brake).await, Some(agent))
+        }
+    };
+    let answer = answer(&worked, agent.as_ref(), timeout).map_err(|why| format!("{why}; its log is {log}"));
+    let seconds = worked.ran.iter().filter_map(|ran| ran.outcome.as_ref().ok()).map(|it| it.duration.as_secs_f64());
+    let seconds = seconds.sum();
+    let used = agent.zip(worked.session).map(|(agent, session)| (agent, session, seconds));
     let looked = aside(move || space.look_after_verify().map(|changes| (space, changes))).await;
-    let (space, changes) = match looked {
-        Ok(looked) => looked,
-        Err(why) => return (Err(why), None),
-    };
-    let outcome = worked.ran.first().map(|ran| &ran.outcome);
-    let brief = match outcome {
-        _ if !changes.is_empty() => {
+    let (brief, space) = match looked {
+        Err(why) => (Err(why), None),
+        Ok((space, changes)) if changes.is_empty() => (answer, Some(space)),
+        Ok((space, changes)) => {
             let names: Vec<String> = changes.iter().take(5).map(|change| change.path.to_string()).collect();
-            Err(format!("who wrote it was to change nothing, and changed {}", names.join(", ")))
+            let why = format!("who wrote it was to change nothing, and changed {}", names.join(", "));
+            (Err(why), Some(space))
         }
-        Some(Ok(outcome)) if outcome.success() => {
-            let printed = String::from_utf8_lossy(&outcome.stdout_tail);
-            ahead::brief(&printed).ok_or_else(|| "nothing was printed".to_owned())
-        }
-        Some(Err(error)) => Err(error.to_string()),
-        _ => Err(format!("prepare.command failed; its log is {log}")),
     };
-    (brief, Some(space))
+    Written { node, file, brief, space, used }
+}
+
+/// What a writer answered, or why that is no brief. That an agent was refused what it may not do is as it should be.
+fn answer(worked: &Worked, agent: Option<&Agent>, timeout: Duration) -> Result<String, String> {
+    let Some(ran) = worked.ran.first() else { return Err("nothing was started".to_owned()) };
+    if let Some(session) = &worked.session {
+        let limit = session.limit.as_ref().filter(|_| !session.ended_well()).map(|limit| &limit.message);
+        if let Some(why) = limit.or(session.last.as_ref().and_then(Option::as_ref)) {
+            return Err(why.clone());
+        }
+    }
+    let whole = worked.session.as_ref().zip(agent).is_none_or(|(it, agent)| it.last.is_some() || !agent.says_its_end());
+    match (ran.end(timeout), &ran.outcome) {
+        (End::NotStarted(why), _) => Err(why),
+        (End::Exited(0), Ok(outcome)) if whole => {
+            let printed = String::from_utf8_lossy(&outcome.stdout_tail);
+            let answer = worked.session.as_ref().map_or(&*printed, |session| &session.answer);
+            ahead::brief(answer).ok_or_else(|| "nothing was answered".to_owned())
+        }
+        _ => Err("who was to write it failed".to_owned()),
+    }
 }
 
 /// Keeps a brief in place of those that the task had before.

@@ -56,6 +56,11 @@ pub(super) struct Spending {
     pub(super) refused: Option<Refused>,
 }
 
+/// As what budgets know who writes a brief of a task, which is no try of it.
+pub(super) fn beside(node: Node) -> Node {
+    Node::MAX - node
+}
+
 impl Spending {
     /// `before` is what the run that this one goes on with had used.
     pub(super) fn new(settings: &RunSettings, run: &str, before: Spend) -> Self {
@@ -83,6 +88,14 @@ impl Spending {
         };
         self.refused = decided.as_ref().err().copied();
         Ok(decided)
+    }
+
+    /// The same for who writes a brief of a task. That this may not be begun is nothing that a run ends by.
+    pub(super) fn reserve_beside(&mut self, node: Node, class: &str) -> Result<(), String> {
+        let refused = self.refused;
+        let decided = self.reserve(beside(node), class);
+        self.refused = refused;
+        decided?.map_err(|refused| refused.to_string())
     }
 
     /// What a try that runs has used so far. Says so where its task's budget is exceeded.

@@ -324,7 +324,7 @@ pub enum Event {
         /// Which task.
         #[serde(flatten)]
         task: TaskRef,
-        /// Which try.
+        /// Which try; 0 for a brief that was written ahead.
         attempt: u32,
         /// The agent, as in `--agent`.
         agent: String,
@@ -344,7 +344,7 @@ pub enum Event {
         estimated: Option<String>,
         /// How long it ran, in seconds.
         seconds: f64,
-        /// `done`, or the code of the gate that it did not pass.
+        /// `done`, or the code of the gate that it did not pass; of a brief `prepared`, `not_prepared` or `cancelled`.
         outcome: String,
     },
     /// What was in the isolated progress file when the executor ended.

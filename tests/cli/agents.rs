@@ -54,6 +54,19 @@ fn what_is_installed_is_shown_with_all_that_can_be_told() {
 }
 
 #[test]
+fn the_name_of_an_agent_may_have_dots() {
+    let env = TestEnv::new();
+    let table = |name: &str| format!("[agents.{name}]\nprogram = \"sh\"\n\n[agents.{name}.env]\n\"a.b\" = \"x\"\n\n");
+    env.write("spec.toml", ["mine", "\"gpt-5.5\"", "\"local.env\""].map(table).concat());
+    let said = agents(&env, &["--format", "json"], &[("sh", "true")], &[]).json();
+    let own = said["agents"].as_array().unwrap().iter().filter(|it| it["program"].is_string());
+    assert_eq!(own.map(|it| it["name"].clone()).collect::<Vec<_>>(), ["gpt-5.5", "local.env", "mine"]);
+    env.write("spec.toml", "[agents.\"gpt-5.5\"]\nprogram = 5\n");
+    let refused = agents(&env, &[], &[], &[]);
+    assert!(refused.stderr.contains("spec.toml:2: agents.\"gpt-5.5\".program must be a text"), "{refused}");
+}
+
+#[test]
 fn without_any_it_says_how_to_go_on() {
     assert_snapshot!(agents(&TestEnv::new(), &[], &[], &[]), @"
     no agent that spec knows is installed

@@ -1,6 +1,7 @@
 //! Briefs that are written ahead: who gets one, how long it holds, and that its writer changes nothing and stays for
 //! nothing.
 
+use crate::agents::command;
 use crate::world::World;
 
 /// Waits until that is so.
@@ -85,4 +86,86 @@ fn without_being_asked_for_nothing_is_written() {
     let world = world("true", "true", "echo a brief").settings("[prepare]\ncommand = 'sh \"$HOME/writer\"'\n");
     assert_eq!(world.run([""; 0]).code, 0);
     assert!(!world.env.path("../home/times").exists() && !world.env.path(".spec/briefs").exists());
+}
+
+/// The first task goes on until this is so, with the script of the agents' tests; a brief of the second is written by an
+/// agent that does this.
+fn with_agent(first: &str, brief: &str, settings: &str) -> World {
+    let first = format!("- [ ] 1.1 First\n  - **Do**: {first}; echo a > a.txt; done_\n");
+    let second = format!("- [ ] 1.2 Second\n  - **Do**: {brief}; echo b > b.txt; done_\n");
+    let more = "[prepare]\nenabled = true\n";
+    World::new(&format!("# Tasks\n\n{first}{second}")).settings(&format!("{settings}{more}"))
+}
+
+/// What a writer does, and nobody else: tries know their number. What it says is put together, for the prompt has this.
+fn brief(what: &str) -> String {
+    format!(
+        "if [ -z \"$SPEC_ATTEMPT\" ]; then {what}; exit; fi; printf '%s' \"$prompt\" > \"$HOME/told.$SPEC_TASK_ID\""
+    )
+}
+
+#[test]
+fn an_agent_that_only_reads_writes_a_brief_which_is_paid_for() {
+    let list = with_agent(&noted("prepared"), &brief("say $(echo Look)ing; say \"use $(echo a).txt\"; result"), "");
+    let output = list.env.output(&mut command(&list, &["--max-cost", "5"]));
+    assert_eq!(output.code, 0, "{output}");
+    assert!(list.env.read("../home/told.1.2").contains("\n    use a.txt\n"), "{}", list.env.read("../home/told.1.2"));
+    assert!(!list.env.read("../home/told.1.2").contains("Looking"), "its last message is the brief");
+    let arguments = list.env.read("../home/arguments");
+    let reads = arguments.lines().filter(|line| line.contains("--permission-mode plan")).count();
+    assert_eq!((reads, arguments.lines().count()), (1, 3), "{arguments}");
+    let agents = list.events("task_agent");
+    let who = |event: &serde_json::Value| format!("{} {} {}", event["task"], event["attempt"], event["outcome"]);
+    assert_eq!(
+        agents.iter().map(who).collect::<Vec<_>>(),
+        [r#""1.2" 0 "prepared""#, r#""1.1" 1 "done""#, r#""1.2" 1 "done""#]
+    );
+    let complete = list.events("run_complete").pop().expect("it ended");
+    assert_eq!((&complete["cost"], &complete["attempts"]), (&0.75.into(), &2.into()));
+    let shown = list.env.spec(["show", complete["run"].as_str().expect("an id"), "tasks.md"]);
+    assert!(shown.stdout.contains("  1.2 brief  claude model-1"), "{shown}");
+}
+
+#[test]
+fn an_agent_that_cannot_write_a_brief_is_not_listened_to() {
+    for what in [
+        "say \"use $(echo a).txt\"; failed 400 'no such model'; exit 1",
+        "say \"use $(echo a).txt\"",
+        "say \"use $(echo a).txt\"; echo x > mine.txt; result",
+        "result",
+    ] {
+        let world = with_agent(&noted("not-prepared"), &brief(what), "");
+        let output = world.env.output(&mut command(&world, &[]));
+        assert_eq!(output.code, 0, "{what}: {output}");
+        assert!(!world.env.read("../home/told.1.2").contains("use a.txt"), "{what}");
+        assert_eq!(world.events("task_agent")[0]["outcome"], "not_prepared", "{what}");
+    }
+}
+
+#[test]
+fn a_brief_is_not_written_where_no_budget_allows_it() {
+    let settings = "[budget]\nrun = \"2 USD\"\nestimate = \"0.9 USD\"\n";
+    let world = with_agent(&noted("not-prepared"), &brief("say \"use $(echo a).txt\"; result"), settings);
+    let output = world.env.output(&mut command(&world, &["-v"]));
+    assert_eq!(output.code, 0, "{output}");
+    assert!(output.stderr.contains("no brief of 1.2: the budget of the run is 2.00 USD"), "{output}");
+    assert_eq!(world.events("task_agent").len(), 2, "one try of each");
+}
+
+#[test]
+fn who_writes_briefs_is_found_before_anything_starts() {
+    let world = with_agent("true", "true", "").settings("[prepare]\nenabled = true\nagent = \"gemini\"\n");
+    let mut run = command(&world, &[]);
+    let output = world.env.output(run.env("PATH", world.env.path("../home/bin")));
+    assert_eq!(output.code, 2, "{output}");
+    assert!(output.stderr.contains("Gemini CLI (gemini) is not installed"), "{output}");
+    for (settings, why) in [
+        ("agent = \"claude\"\ncommand = \"x\"", "prepare cannot have both an `agent` and a `command`"),
+        ("model = \"x\"", "prepare has a `model` without an `agent`"),
+    ] {
+        let world = World::new("- [ ] 1.1 A\n").settings(&format!("[prepare]\n{settings}\n"));
+        let output = world.env.output(&mut command(&world, &[]));
+        assert_eq!(output.code, 2, "{output}");
+        assert!(output.stderr.contains(&format!("spec.toml:1: {why}")), "{output}");
+    }
 }

@@ -183,6 +183,9 @@ fn checked(
             refuse_missing_agent(name, &settings)?;
         }
     }
+    if let Some(name) = settings.prepare.agent.as_ref().filter(|_| settings.prepare.enabled && !args.dry_run) {
+        refuse_missing_agent(name, &settings)?;
+    }
     if let Some(command) = settings.exec.as_ref().filter(|_| !args.dry_run) {
         refuse_missing_program(command)?;
     }

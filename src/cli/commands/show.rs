@@ -37,6 +37,7 @@ struct Shown {
 #[serde(rename_all = "camelCase")]
 struct Session {
     task: String,
+    /// 0 where it wrote a brief ahead.
     attempt: u32,
     agent: String,
     model: Option<String>,
@@ -65,7 +66,8 @@ struct Task {
     label: String,
     index: usize,
     title: String,
-    /// `done`, `failed`, `blocked`, `skipped`, `cancelled`, `running`, or `unknown` where the run was killed meanwhile.
+    /// `done`, `failed`, `blocked`, `skipped`, `cancelled`, `running`, or `unknown` where the run was killed meanwhile;
+    /// `pending` where only a brief was written.
     status: &'static str,
     attempts: u32,
     /// Seconds of all its tries.
@@ -139,6 +141,9 @@ fn tasks(run: &Run) -> Vec<Task> {
                     entry.used.add(used, estimated);
                 }
                 (entry.cost, entry.tokens) = (entry.used.money.map(Money::usd), entry.used.tokens);
+                if entry.status.is_empty() {
+                    entry.status = "pending";
+                }
             }),
             Event::TaskComplete { task, attempt, title, commit, verify, seconds } => of(task, &|entry| {
                 (entry.status, entry.attempts, entry.seconds) = ("done", *attempt, *seconds);
@@ -209,10 +214,10 @@ fn session_line(session: &Session) -> String {
         Some(day) => format!(" (estimated: prices of {})", clean(day)),
         None => String::new(),
     };
+    let what = if session.attempt == 0 { "brief".to_owned() } else { format!("try {}", session.attempt) };
     format!(
-        "  {} try {}  {}{}  {}, {}  {}, {}  {}{prices}",
+        "  {} {what}  {}{}  {}, {}  {}, {}  {}{prices}",
         session.task,
-        session.attempt,
         session.agent,
         session.model.as_deref().map_or_else(String::new, |model| format!(" {model}")),
         session.started.as_deref().map_or_else(String::new, runs::when),

@@ -12,7 +12,7 @@ use crate::runtime::attempt::Order;
 use crate::runtime::clock;
 use crate::runtime::process::Stop;
 use crate::runtime::spending::InUse;
-use crate::store::event::Event;
+use crate::store::event::{Event, TaskRef};
 use crate::store::fs::PathError;
 
 /// How long nothing starts for an account at its limit, at least.
@@ -21,8 +21,7 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 impl Driver {
     /// Reserves what a try is expected to use; false where no budget allows it, so that it is not begun.
     pub(super) fn fund(&mut self, node: Node, order: &Order) -> Result<bool, Fatal> {
-        let class = format!("{} {}", order.agent.name(), order.model.as_deref().unwrap_or_default());
-        let reserved = self.spending.reserve(node, &class);
+        let reserved = self.spending.reserve(node, &order.class());
         self.say_warnings_of_spending();
         let refused = match reserved {
             Ok(Ok(())) => return Ok(true),
@@ -50,7 +49,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn say_warnings_of_spending(&mut self) {
+    pub(in crate::runtime) fn say_warnings_of_spending(&mut self) {
         for warning in self.spending.warnings() {
             self.notice("warning", "spending", &warning);
         }
@@ -68,7 +67,7 @@ impl Driver {
     }
 
     /// The model's service takes no more: nothing starts for that account until it does.
-    pub(super) fn limited(&mut self, account: &str, limit: &Limit) {
+    pub(in crate::runtime) fn limited(&mut self, account: &str, limit: &Limit) {
         let account = self.parts.board.account(account);
         let wait = limit.resets.as_ref().map(|resets| Duration::from_secs(resets.wait(&clock::wall_zoned())));
         self.limits.insert(account, limit.clone());
@@ -110,8 +109,6 @@ impl Driver {
         seconds: f64,
         result: &Result<(), Failure>,
     ) -> Vec<Event> {
-        let task = self.task(node);
-        let (cost, soft) = self.spending.settle(node, &session);
         let life = &mut self.parts.lives[node];
         let mut agent = String::new();
         if let Some(chosen) = &mut life.agent {
@@ -121,9 +118,24 @@ impl Driver {
             used.cost += session.cost.unwrap_or_default();
             chosen.session = session.id.clone().map(|id| (id, used));
         }
+        let of = (node, self.task(node), self.parts.lives[node].attempt);
+        let outcome = result.as_ref().map_or_else(|failure| failure.code.name(), |()| "done");
+        self.agent_used(of, agent, session, seconds, outcome)
+    }
+
+    /// What a start of an agent was and used; the first is what budgets know it by.
+    pub(in crate::runtime) fn agent_used(
+        &mut self,
+        (node, task, attempt): (Node, TaskRef, u32),
+        agent: String,
+        session: Session,
+        seconds: f64,
+        outcome: &str,
+    ) -> Vec<Event> {
+        let (cost, soft) = self.spending.settle(node, &session);
         let ended = Event::TaskAgent {
             task,
-            attempt: life.attempt,
+            attempt,
             agent,
             model: session.model,
             session: session.id,
@@ -133,7 +145,7 @@ impl Driver {
             cost: cost.money.map(Money::usd),
             estimated: cost.prices_of,
             seconds,
-            outcome: result.as_ref().map_or_else(|failure| failure.code.name(), |()| "done").to_owned(),
+            outcome: outcome.to_owned(),
         };
         let soft = soft.into_iter().map(|reached| Event::Notice {
             level: "warning".to_owned(),
