@@ -126,11 +126,8 @@ impl Reader {
             ("system", "permission_denied") => {
                 say(Said::Denied { tool: event["tool_name"].as_str().unwrap_or("a tool").to_owned() });
             }
-            ("system", "background_tasks_changed") => {
-                // It ends without waiting for commands that it left running: only for these.
-                let helpers = items(&event["tasks"]).filter(|task| task["task_type"] == "local_agent");
-                say(Said::Helpers(helpers.count()));
-            }
+            // It waits for them, for ten minutes at most, and then takes another turn; a result may come before.
+            ("system", "background_tasks_changed") => say(Said::Helpers(items(&event["tasks"]).count())),
             // A question that nobody is there to answer.
             ("control_request", _) if event["request"]["subtype"] == "can_use_tool" => {
                 let request = &event["request"];
@@ -231,7 +228,7 @@ fn used(event: &Value) -> Option<Tokens> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Session, testing};
+    use super::super::{Note, Session, testing};
     use super::*;
 
     fn read(lines: &[&str]) -> Session {
@@ -285,17 +282,22 @@ mod tests {
     }
 
     #[test]
-    fn helpers_in_the_background_are_told() {
-        let said = |tasks: &str| {
-            let mut said = Vec::new();
-            let line = format!(r#"{{"type":"system","subtype":"background_tasks_changed","tasks":[{tasks}]}}"#);
-            Claude.decoder().stdout(line.as_bytes(), &mut |it| said.push(it));
-            said
+    fn while_something_works_in_the_background_it_is_busy() {
+        let changed =
+            |tasks: &str| format!(r#"{{"type":"system","subtype":"background_tasks_changed","tasks":[{tasks}]}}"#);
+        let mut decoder = Claude.decoder();
+        let mut session = Session::default();
+        let mut notes = |lines: &[&str]| {
+            let mut notes = Vec::new();
+            for line in lines {
+                decoder.stdout(line.as_bytes(), &mut |said| notes.extend(session.take(said)));
+            }
+            notes
         };
-        let (agent, shell) =
-            (r#"{"task_id":"a","task_type":"local_agent"}"#, r#"{"task_id":"b","task_type":"local_bash"}"#);
-        assert_eq!(said(&format!("{agent},{shell}")), [Said::Helpers(1)]);
-        assert_eq!(said(""), [Said::Helpers(0)]);
+        let result = r#"{"type":"result","subtype":"success","is_error":false,"result":"x"}"#;
+        let works = changed(r#"{"task_id":"a","task_type":"local_agent"},{"task_id":"b","task_type":"local_bash"}"#);
+        assert_eq!(notes(&[&works, result]), [Note::Busy(true), Note::Final]);
+        assert_eq!(notes(&[&changed(""), result]), [Note::Busy(false), Note::Final]);
     }
 
     #[test]

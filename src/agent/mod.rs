@@ -260,7 +260,7 @@ pub enum Said {
         /// See `ToolBegins`.
         id: String,
     },
-    /// So many of its helpers work in the background now, and it waits for them though no tool runs.
+    /// So many helpers and commands work in the background now, and it waits for them though no tool runs.
     Helpers(usize),
     /// It used so much since it last said so.
     Used {

@@ -40,7 +40,7 @@ pub struct Session {
     pub tail: VecDeque<String>,
     /// Tools that run now.
     running: BTreeSet<String>,
-    /// Helpers that work in the background now.
+    /// Helpers and commands that work in the background now.
     helpers: usize,
     scanner: Scanner,
 }

@@ -39,12 +39,14 @@ const LIES: &[(&str, &str, &str)] = &[
     ("done", "Truth again", "[[stub:write 11.md good]]"),
 ];
 
-/// Those that are told through a program. What is judged by the tree alone is so whoever left it: of the slowest only
-/// those in which its stream is to tell the agent's words from the prompt and from what tools print.
+/// Those that are told through a program: all through the first two. What is judged by the tree alone is so whoever left
+/// it, so that the others, which are slow, tell those in which their streams are to tell the agent's words from the
+/// prompt and from what tools print.
 fn lies_for(program: Program) -> &'static [usize] {
     match program {
-        Program::Opencode => &[1, 3, 5, 6, 7, 8],
-        _ => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+        Program::Claude | Program::Codex => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+        Program::Copilot => &[1, 5, 6, 8],
+        _ => &[1, 3, 5, 6, 7, 8, 9],
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `read PATH`, `edit PATH OLD => NEW` | reads a file, replaces a text in one |
 //! | `shell COMMAND` | has it run a command |
 //! | `tool NAME {JSON}` | has it use a tool of a server by that name, with these arguments |
+//! | `later COMMAND`, `helper COMMAND` | the same in the background; has a sub-agent run it, in the background |
 //! | `say TEXT` | ends its turn with this text (`\n` is a line end) instead of `TASK_COMPLETE` |
 //! | `status CODE` | fails with that status of HTTP |
 //! | `limit SECONDS` | says that the account's limit is used up, and free again in so many seconds |
@@ -159,7 +160,7 @@ fn listing(verb: &str, rest: &str) -> String {
 
 /// Whether a word has the program use a tool.
 fn is_call(verb: &str) -> bool {
-    matches!(verb, "write" | "read" | "edit" | "shell" | "tool")
+    matches!(verb, "write" | "read" | "edit" | "shell" | "later" | "helper" | "tool")
 }
 
 /// A call of the tool that the program has for this.
@@ -221,12 +222,25 @@ pub(super) fn call(talk: &Talk, verb: &str, rest: &str) -> Answer {
             let arguments = serde_json::from_str(text).unwrap_or_else(|_| json!({}));
             named.map(|name| (name.clone(), arguments))
         }
+        "helper" => {
+            let words = format!("[[stub:shell {rest}]]");
+            in_background(tool(&["Task", "Agent"], &[(&["prompt"], &words), (&["description"], "a step")]))
+        }
+        "later" => in_background(shell(rest)),
         _ => shell(rest),
     };
     match found {
         Some(call) => Answer::Calls(vec![call]),
         None => Answer::Say(format!("there is no tool to {verb} with")),
     }
+}
+
+/// The same call in the background.
+fn in_background(call: Option<(String, Value)>) -> Option<(String, Value)> {
+    call.map(|(name, mut arguments)| {
+        arguments["run_in_background"] = json!(true);
+        (name, arguments)
+    })
 }
 
 /// The values where the schema has a place of one of the names, and the least for whatever else it asks for.
