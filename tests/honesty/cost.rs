@@ -137,7 +137,7 @@ fn what_waited_for_a_budget_goes_on_when_less_was_used_than_expected() {
     let output = run(&world, &["-j", "2"]);
     assert_eq!((output.code, landed(&world)), (0, 2), "{output}");
     let said = |words: &str| output.stderr.find(words).unwrap_or_else(|| panic!("{words}: {output}"));
-    assert!(said("Waiting budget: ") < said("Resumed what waited for a budget"), "{output}");
+    assert!(said("Waiting budget: ") < said("Resumed the budget has room again"), "{output}");
 }
 
 #[test]
