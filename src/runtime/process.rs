@@ -711,10 +711,8 @@ impl Limits {
             Note::Final => self.result_at = Some(now),
             Note::Busy(busy) => {
                 self.busy = busy;
-                if busy {
-                    // Another turn began.
-                    self.result_at = None;
-                }
+                // Another turn began; or what it waited for behind its result is over, and there may be one.
+                self.result_at = self.result_at.filter(|_| !busy).map(|_| now);
                 // The clock of the one does not count for the other.
                 self.last_sign = now;
                 self.look_at = now + self.idle().unwrap_or_default() / 4;

@@ -339,6 +339,18 @@ async fn neither_output_nor_activity_is_stalled() {
 
 /// What real agents were seen to use while they waited for their model (ticks of 10 ms in a minute), and a compiler.
 #[test]
+fn the_grace_behind_a_result_begins_when_what_it_waited_for_is_over() {
+    let (began, second) = (clock::now(), Duration::from_secs(1));
+    let mut limits = Limits::new(began, None, (None, None), second, None);
+    limits.note(Note::Busy(true));
+    limits.note(Note::Final);
+    assert_eq!(limits.lingers_until(), None);
+    limits.result_at = limits.result_at.map(|at| at - 60 * second);
+    limits.note(Note::Busy(false));
+    assert!(limits.lingers_until() >= Some(began + second), "that was long ago");
+}
+
+#[test]
 fn an_agent_that_waits_for_its_model_is_not_at_work() {
     let minute = Duration::from_secs(60);
     for (program, ticks) in [("claude", 5), ("qwen", 3), ("gemini", 16), ("codex", 45), ("opencode", 96)] {
