@@ -13,8 +13,8 @@ pub struct Input {
     pub cwd: PathBuf,
     /// The name of the moment in the agent's own words.
     pub event: String,
-    /// It is about a sub-agent.
-    pub subagent: bool,
+    /// The sub-agent that it is about.
+    pub subagent: Option<String>,
     /// It goes on because a hook held it back.
     pub held_back: bool,
     /// Sub-agents of it are at work behind its back, and wake it when they have ended.
@@ -36,7 +36,7 @@ impl Input {
             session: text("session_id")?.to_owned(),
             cwd,
             event: text("hook_event_name").unwrap_or_default().to_owned(),
-            subagent: text("agent_id").is_some(),
+            subagent: text("agent_id").map(str::to_owned),
             held_back: fields.get("stop_hook_active").and_then(Value::as_bool).unwrap_or_default(),
             awaits: fields.get("background_tasks").and_then(Value::as_array).is_some_and(|all| all.iter().any(wakes)),
             message: text("last_assistant_message").or_else(|| text("prompt_response")).map(str::to_owned),

@@ -34,7 +34,7 @@ struct Record {
 
 /// The answer: why it has to go on, or nothing.
 pub(super) fn answer(input: &Input) -> Option<String> {
-    if input.subagent || input.event == "SubagentStop" || input.awaits {
+    if input.subagent.is_some() || input.event == "SubagentStop" || input.awaits {
         return None;
     }
     let (path, lease) = find::lease(&input.cwd)?;

@@ -348,6 +348,27 @@ fn the_end_of_a_sub_agent_is_noted_and_passes_no_gate() {
     assert!(reason().contains("The sub-agents of 1.2 say"));
 }
 
+#[test]
+fn as_many_sub_agents_as_tasks_have_done_them_whoever_had_which() {
+    let world = begun();
+    session(&world).act(&tasks(&session(&world).next())["1.1"]);
+    session(&world).finish(&["1.1"]);
+    session(&world).next();
+    let ended = |agent: &str| {
+        let input = json!({
+            "session_id": "s1", "cwd": world.env.work(), "hook_event_name": "SubagentStop", "agent_id": agent,
+            "last_assistant_message": "It is done.\n\nTASK_COMPLETE",
+        });
+        assert_eq!(ask(&world, "subagent-stop", &input), Value::Null);
+    };
+    let reason = || held(&ask(&world, "stop", &stop(&world, "s1")));
+    ended("a1");
+    ended("a1");
+    assert!(reason().contains("Not finished: 1.2, 1.3"), "one that ended twice is one");
+    ended("a2");
+    assert!(reason().contains("The sub-agents of 1.2, 1.3 say that they are done: run `spec finish"));
+}
+
 /// A tool of Claude Code that writes a file.
 /// What the page about it does not name nobody knows whether to remove.
 #[test]
