@@ -96,13 +96,16 @@ impl World {
 
     /// The state file, once it is as asked for: it follows what happens after a moment.
     pub(crate) fn state_when(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let state = std::fs::read(self.env.path(".spec-state.json")).unwrap_or_default();
+        let mut state = Vec::new();
+        // Five minutes and more: what takes longer hangs.
+        for _ in 0..300_000 {
+            state = std::fs::read(self.env.path(".spec-state.json")).unwrap_or_default();
             match serde_json::from_slice::<Value>(&state) {
                 Ok(state) if wanted(&state) => return state,
-                _ => std::thread::yield_now(),
+                _ => std::thread::sleep(std::time::Duration::from_millis(1)), // tidy: a poll
             }
         }
+        panic!("it never comes to that: {}", String::from_utf8_lossy(&state));
     }
 
     pub(crate) fn list(&self) -> String {
