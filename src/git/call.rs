@@ -42,17 +42,14 @@ pub fn foreign_variables() -> &'static [OsString] {
     &SET
 }
 
-/// Of these variables.
+/// The same where these variables are set.
 fn foreign(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<OsString> {
     let vars: Vec<(OsString, OsString)> = vars.into_iter().collect();
     let is_set = |name: &str, value: &str| vars.iter().any(|(key, is)| key == name && is == value);
     let gemini = is_set("GEMINI_CLI", "1") && is_set("GIT_CONFIG_GLOBAL", "/dev/null");
-    let mut names: Vec<OsString> = vars.into_iter().map(|(name, _)| name).collect();
-    names.retain(|name| {
-        let of_gemini = gemini && name.as_encoded_bytes().starts_with(b"GIT_CONFIG_");
-        of_gemini || REPOSITORY_VARIABLES.iter().any(|known| name == known)
-    });
-    names
+    let of_gemini = |name: &OsString| gemini && name.as_encoded_bytes().starts_with(b"GIT_CONFIG_");
+    let names = vars.iter().map(|(name, _)| name).filter(|name| of_gemini(name)).cloned();
+    REPOSITORY_VARIABLES.iter().map(OsString::from).chain(names).collect()
 }
 
 /// Objects are on the disk before a branch points to them.
