@@ -246,7 +246,9 @@ fn claude_waits_for_sub_agents_that_work_behind_its_back() {
     assert_eq!(said.output.code, 0, "{}\n{}", said.output, scene.talk());
     is_done(&scene, 8);
     let begun: usize = scene.model.log().iter().map(|asked| asked.answer.matches("call Agent").count()).sum();
-    assert_eq!((begun, blocks(&scene)), (8, 4), "none was begun twice: {}", scene.talk());
+    assert_eq!(begun, 8, "none was begun twice: {}", scene.talk());
+    // And once more for those of which one ended while the other's end was told.
+    assert!((4..=6).contains(&blocks(&scene)), "{}", scene.talk());
 }
 
 /// A client of MCP that nobody here wrote calls every tool, and what they do passes the same gates.

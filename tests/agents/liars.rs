@@ -46,6 +46,8 @@ fn lies_for(program: Program) -> &'static [usize] {
     match program {
         Program::Claude | Program::Codex => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
         Program::Copilot => &[1, 5, 6, 8],
+        // Seven processor seconds each.
+        Program::Opencode => &[3, 5, 6],
         _ => &[1, 3, 5, 6, 7, 8, 9],
     }
 }

@@ -35,7 +35,9 @@ fn names_a_price(program: Program) -> bool {
 
 fn runs_to_the_end(program: Program) {
     let Some(scene) = Scene::new(program, &tasks(&LIST)) else { return };
-    let output = scene.run(&["--max-attempts", "1"]);
+    // Of several opencodes that begin at once one may find their database locked, and ends: that is a crash, tried again.
+    let attempts = if program == Program::Opencode { "3" } else { "1" };
+    let output = scene.run(&["--max-attempts", attempts]);
     assert_eq!(output.code, 0, "{output}\n{}", scene.talk());
     let world = &scene.world;
     assert_eq!(world.history(), ["chore: add the list", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6"]);
@@ -48,8 +50,10 @@ fn runs_to_the_end(program: Program) {
     assert!(scene.model.most_at_once() >= 3, "{}", scene.talk());
 
     let used = scene.used();
-    assert_eq!(used.len(), 6, "{used:?}");
-    for one in used {
+    let (done, crashed): (Vec<_>, Vec<_>) = used.into_iter().partition(|one| one.outcome == "done");
+    assert_eq!(done.len(), 6, "{done:?}");
+    assert!(crashed.is_empty() || program == Program::Opencode, "{crashed:?}");
+    for one in done {
         let words = LIST[one.task[2..].parse::<usize>().expect("1.N") - 1].lines().next().expect("words");
         one.is_what_the_model_told(
             scene.model.log().iter().filter(|asked| asked.prompt.contains(words)),

@@ -110,14 +110,14 @@ fn a_service_that_stays_overloaded(program: Program) {
     nothing_is_done_while_it_lasts(program, "status 529");
 }
 
-with_each!(a_service_that_stays_overloaded: gemini opencode qwen);
+with_each!(a_service_that_stays_overloaded: gemini qwen);
 
 fn an_account_that_stays_used_up(program: Program) {
     // Codex names a time of the clock, in minutes.
     nothing_is_done_while_it_lasts(program, "limit 3600");
 }
 
-with_each!(an_account_that_stays_used_up: codex opencode qwen);
+with_each!(an_account_that_stays_used_up: codex qwen);
 
 fn an_account_that_is_used_up_for_a_while(program: Program) {
     let Some(scene) = scene(program, "[[stub:write a.md x]] [[stub:limit 2 x1]]") else { return };
