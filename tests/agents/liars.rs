@@ -45,10 +45,9 @@ const LIES: &[(&str, &str, &str)] = &[
 fn lies_for(program: Program) -> &'static [usize] {
     match program {
         Program::Claude | Program::Codex => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
-        Program::Copilot => &[1, 5, 6, 8],
         // Seven processor seconds each.
         Program::Opencode => &[3, 5, 6],
-        _ => &[1, 3, 5, 6, 7, 8, 9],
+        _ => &[1, 5, 6, 8],
     }
 }
 
@@ -91,4 +90,4 @@ fn is_not_believed(program: Program) {
     );
 }
 
-with_each!(is_not_believed: claude codex gemini opencode qwen copilot);
+with_each!(is_not_believed: claude codex gemini opencode qwen);

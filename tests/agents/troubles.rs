@@ -45,7 +45,7 @@ fn a_tool_that_hangs(program: Program) {
 }
 
 // opencode says of a tool only that it is over: to it one that hangs is silence like any other.
-with_each!(a_tool_that_hangs: claude codex gemini qwen copilot);
+with_each!(a_tool_that_hangs: claude codex gemini qwen);
 
 fn a_model_that_never_answers(program: Program) {
     let Some(scene) = scene(program, "[[stub:write a.md x]] [[stub:never]]") else { return };
@@ -74,7 +74,8 @@ fn a_stream_that_is_cut(program: Program) {
     fails(&patient(scene), code, &[]);
 }
 
-with_each!(a_stream_that_is_cut: claude codex gemini opencode qwen);
+// opencode begins such a stream again for more than a minute before it gives up.
+with_each!(a_stream_that_is_cut: claude codex gemini qwen);
 
 /// Programs try again by themselves: where that can be set, once only.
 fn patient(scene: Scene) -> Scene {
@@ -101,7 +102,7 @@ with_each!(a_service_that_is_overloaded: claude codex);
 /// The run comes to its end meanwhile, and nothing is done: whoever tries again by itself for so long, or gives up.
 fn nothing_is_done_while_it_lasts(program: Program, words: &str) {
     let Some(scene) = scene(program, &format!("[[stub:write a.md x]] [[stub:{words}]]")) else { return };
-    let output = scene.run(&["--run-timeout", "20s", "--grace", "1s"]);
+    let output = scene.run(&["--run-timeout", "12s", "--grace", "1s"]);
     assert_eq!(output.code, 5, "{output}\n{}", scene.talk());
     assert!(!scene.world.ticked("1.1") && signal_of(&output.stdout, "TASK_FAILED", "1.1").is_none(), "{output}");
 }
@@ -159,7 +160,7 @@ fn a_service_that_refuses(program: Program) {
     fails(&scene, "crash", &[]);
 }
 
-with_each!(a_service_that_refuses: claude codex gemini opencode qwen copilot aider);
+with_each!(a_service_that_refuses: claude codex gemini opencode qwen aider);
 
 /// Where only looking is allowed nothing is written, and what was refused is named where the program tells.
 fn who_may_only_look(program: Program) {
