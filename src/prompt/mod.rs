@@ -216,9 +216,9 @@ const PAGES_SHARE: usize = 2;
 
 /// Makes the prompt, of at most so many tokens as far as that can be had.
 ///
-/// What is too long loses first the learnings, the least to the point first, then a brief written ahead, what siblings do, then the pages of the
-/// spec from the least wanted on, then the evidence of the failure from its beginning on. Rules, contract, block, files and
-/// checks are never cut.
+/// What is too long loses first the learnings, the least to the point first, then a brief written ahead, what siblings do,
+/// then the pages of the spec from the least wanted on, then the evidence of the failure from its beginning on. Rules,
+/// contract, block, files and checks are never cut.
 #[must_use]
 pub fn build(templates: &Templates, brief: &Brief, max_tokens: usize) -> Prompt {
     let mut content = Content::new(brief, max_tokens);

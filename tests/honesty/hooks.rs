@@ -369,7 +369,6 @@ fn as_many_sub_agents_as_tasks_have_done_them_whoever_had_which() {
     assert!(reason().contains("The sub-agents of 1.2, 1.3 say that they are done: run `spec finish"));
 }
 
-/// A tool of Claude Code that writes a file.
 /// What the page about it does not name nobody knows whether to remove.
 #[test]
 fn everything_that_a_run_keeps_beside_its_list_is_documented() {
@@ -401,6 +400,7 @@ fn run_folder(world: &World) -> String {
     format!(".spec/runs/{}", names[0])
 }
 
+/// A tool of Claude Code that writes a file.
 fn write(world: &World, path: &Path) -> Value {
     json!({
         "session_id": "s1", "cwd": world.env.work(), "hook_event_name": "PreToolUse", "tool_name": "Write",
