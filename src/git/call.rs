@@ -33,8 +33,8 @@ pub(super) const REPOSITORY_VARIABLES: &[&str] = &[
     "GIT_INTERNAL_SUPER_PREFIX",
 ];
 
-/// What neither our git nor an executor may inherit: what names a repository, and what Gemini CLI sets for git in its shells.
-/// Nobody would know there who commits, and no hook would run.
+/// What an executor may not inherit of what is set: what names a repository, and what Gemini CLI sets for git in its
+/// shells. Nobody would know there who commits, and no hook would run.
 #[must_use]
 pub fn foreign_variables() -> &'static [OsString] {
     /// Ours stay as they were when we were started, so one look is enough.
@@ -47,9 +47,11 @@ fn foreign(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<OsString
     let vars: Vec<(OsString, OsString)> = vars.into_iter().collect();
     let is_set = |name: &str, value: &str| vars.iter().any(|(key, is)| key == name && is == value);
     let gemini = is_set("GEMINI_CLI", "1") && is_set("GIT_CONFIG_GLOBAL", "/dev/null");
-    let of_gemini = |name: &OsString| gemini && name.as_encoded_bytes().starts_with(b"GIT_CONFIG_");
-    let names = vars.iter().map(|(name, _)| name).filter(|name| of_gemini(name)).cloned();
-    REPOSITORY_VARIABLES.iter().map(OsString::from).chain(names).collect()
+    let is_foreign = |name: &OsString| {
+        let of_gemini = gemini && name.as_encoded_bytes().starts_with(b"GIT_CONFIG_");
+        of_gemini || REPOSITORY_VARIABLES.iter().any(|variable| name == variable)
+    };
+    vars.iter().map(|(name, _)| name).filter(|name| is_foreign(name)).cloned().collect()
 }
 
 /// Objects are on the disk before a branch points to them.
@@ -100,6 +102,9 @@ impl Git {
     pub(super) fn call_for_hooks(&self, subcommand: &str, config: &[&str]) -> Call {
         let mut command = Command::new(&self.program);
         command.envs(self.inherited.iter().map(|(key, value)| (key, value)));
+        for variable in REPOSITORY_VARIABLES {
+            command.env_remove(variable);
+        }
         for variable in foreign_variables() {
             command.env_remove(variable);
         }
@@ -184,10 +189,7 @@ impl Call {
     /// Starts it, to be asked one thing after the other.
     pub(super) fn talk(mut self) -> Result<Talk, Error> {
         let program = PathBuf::from(self.command.get_program());
-        let io = |action| {
-            let path = program.clone();
-            move |source| Error::Io { action, path, source }
-        };
+        let io = |action| io(&program, action);
         let said = tempfile::tempfile().map_err(io("make a file for the output of"))?;
         let stderr = said.try_clone().map_err(io("make a file for the output of"))?;
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
@@ -222,10 +224,7 @@ impl Call {
 
     fn finish(mut self, merged: bool) -> Result<Output, Error> {
         let program = PathBuf::from(self.command.get_program());
-        let io = |action| {
-            let path = program.clone();
-            move |source| Error::Io { action, path, source }
-        };
+        let io = |action| io(&program, action);
         // A file and no pipe: git may print before it has read everything.
         let stdin = match self.input.take() {
             None => Stdio::null(),
@@ -331,6 +330,12 @@ impl Output {
             None => Error::Failed { command: command.to_owned(), exit: self.exit, stderr: self.stderr },
         }
     }
+}
+
+/// Makes an error of the system one that names the program and what could not be done.
+fn io(program: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error + use<> {
+    let path = program.to_owned();
+    move |source| Error::Io { action, path, source }
 }
 
 /// A file without a name that holds `bytes`, to be read from its start.
