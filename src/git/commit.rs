@@ -495,27 +495,6 @@ struct Contents {
 }
 
 impl Repo {
-    /// What a commit has at these paths.
-    pub(super) fn blobs_at<'a>(
-        &self,
-        commit: Option<&Oid>,
-        paths: impl IntoIterator<Item = &'a RepoPath>,
-    ) -> Result<BTreeMap<RepoPath, Blob>, Error> {
-        let mut blobs = BTreeMap::new();
-        let Some(commit) = commit else { return Ok(blobs) };
-        for paths in in_portions(paths) {
-            let listed = self.git.call("ls-tree").args(["-z", commit.as_str(), "--"]).args(paths).ok()?;
-            for record in listed.split(|&byte| byte == 0) {
-                // `mode type oid<TAB>path`
-                let Some(tab) = record.iter().position(|&byte| byte == b'\t') else { continue };
-                let columns: Vec<&[u8]> = record[..tab].split(|&byte| byte == b' ').collect();
-                let [mode, _, oid] = columns[..] else { return Err(unexpected("ls-tree", &listed)) };
-                blobs.extend(Blob::parse(mode, oid).map(|blob| (RepoPath::new(&record[tab + 1..]), blob)));
-            }
-        }
-        Ok(blobs)
-    }
-
     /// What the user's index has at these paths.
     pub(super) fn staged<'a>(
         &self,

@@ -29,7 +29,7 @@ type Folder = BTreeMap<Vec<u8>, Entry>;
 /// What becomes of names, by the folder that they are in.
 type Inside<'a, T> = BTreeMap<&'a [u8], Vec<(&'a [u8], T)>>;
 
-/// Git's two columns: a mode in octal digits as it stands there, and the object.
+/// Git's two columns: a mode in octal digits, without the zero that some old programs put before it, and the object.
 #[derive(Debug, Clone)]
 struct Entry {
     mode: String,
@@ -181,8 +181,21 @@ impl Trees {
     }
 }
 
+impl Repo {
+    /// What a commit or a tree has at these paths.
+    pub(super) fn blobs_at<'a>(
+        &self,
+        at: Option<&Oid>,
+        paths: impl IntoIterator<Item = &'a RepoPath>,
+    ) -> Result<BTreeMap<RepoPath, Blob>, Error> {
+        let paths: Vec<&RepoPath> = paths.into_iter().collect();
+        Trees::default().blobs(self, at, paths.into_iter())
+    }
+}
+
 /// What `cat-file --batch` says of a folder, and what stands behind it: `oid type size<LF>content<LF>`, or what was asked
-/// for and ` missing<LF>`. A file in its place is no folder.
+/// for and ` missing<LF>`. A file in its place is no folder, and neither is a submodule: git 2.51 and later say
+/// `oid submodule<LF>` of it, older ones that it is missing.
 fn answer<'a>(said: &'a [u8], commit: &Oid, folder: &[u8], raw: usize) -> Option<(Folder, &'a [u8])> {
     let absent = said.strip_prefix(commit.as_str().as_bytes());
     let absent = absent.and_then(|said| said.strip_prefix(b":")).and_then(|said| said.strip_prefix(folder));
@@ -191,7 +204,11 @@ fn answer<'a>(said: &'a [u8], commit: &Oid, folder: &[u8], raw: usize) -> Option
     }
     let end = said.iter().position(|&byte| byte == b'\n')?;
     let head = std::str::from_utf8(&said[..end]).ok()?;
-    let [_, kind, size] = head.split(' ').collect::<Vec<_>>()[..] else { return None };
+    let [_, kind, size] = match head.split(' ').collect::<Vec<_>>()[..] {
+        [_, "submodule"] => return Some((Folder::new(), &said[end + 1..])),
+        [oid, kind, size] => [oid, kind, size],
+        _ => return None,
+    };
     let (content, behind) = said[end + 1..].split_at_checked(size.parse().ok()?)?;
     let behind = behind.strip_prefix(b"\n")?;
     if kind != "tree" {
@@ -203,7 +220,7 @@ fn answer<'a>(said: &'a [u8], commit: &Oid, folder: &[u8], raw: usize) -> Option
         // `mode name<NUL>` and the bytes of the object's name.
         let space = rest.iter().position(|&byte| byte == b' ')?;
         let end = rest.iter().position(|&byte| byte == 0)?;
-        let mode = std::str::from_utf8(&rest[..space]).ok()?.to_owned();
+        let mode = std::str::from_utf8(&rest[..space]).ok()?.trim_start_matches('0').to_owned();
         let name = rest.get(space + 1..end)?.to_vec();
         let (oid, behind) = rest[end + 1..].split_at_checked(raw)?;
         let mut hex = String::new();
@@ -226,4 +243,37 @@ fn listed(folder: &Folder) -> Vec<u8> {
     }
     input.push(0);
     input
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+    #[test]
+    fn what_is_no_folder_is_an_empty_one() {
+        let commit = Oid::parse(OID.as_bytes()).unwrap();
+        let said = [
+            format!("{OID}:sub missing\nrest"),
+            format!("{OID} submodule\nrest"),
+            format!("{OID} blob 3\nab\n\nrest"),
+            format!("{OID} tree 0\n\nrest"),
+        ];
+        for said in said {
+            let (folder, behind) = answer(said.as_bytes(), &commit, b"sub", 20).unwrap_or_else(|| panic!("{said}"));
+            assert!(folder.is_empty() && behind == b"rest", "{said}");
+        }
+        assert!(answer(b"what else\n", &commit, b"sub", 20).is_none());
+        assert!(answer(format!("{OID} tree 9\ncut").as_bytes(), &commit, b"sub", 20).is_none());
+    }
+
+    #[test]
+    fn a_mode_is_the_same_with_a_zero_before_it() {
+        let commit = Oid::parse(OID.as_bytes()).unwrap();
+        let content = [b"040000 old\0".as_slice(), &[0xaa; 20], b"40000 sub\0", &[0xaa; 20]].concat();
+        let said = [format!("{OID} tree {}\n", content.len()).as_bytes(), &content, b"\n"].concat();
+        let (folder, _) = answer(&said, &commit, b"", 20).unwrap();
+        assert!(folder.len() == 2 && folder.values().all(Entry::is_folder), "{folder:?}");
+    }
 }
