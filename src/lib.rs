@@ -7,6 +7,7 @@
 //! * [`engine`]: the scheduler, `step(&mut RunState, Event) -> Vec<Effect>`; retry policy; verdicts. Pure.
 //! * [`prompt`]: templates, pages and facts -> the words of a try, within a budget. Pure.
 //! * [`mask`]: takes secrets out of text. Pure.
+//! * [`text`]: cuts text at a size. Pure.
 //! * [`runtime`]: the driver, a `tokio` loop that carries out effects and feeds events back; processes, control.
 //! * [`git`]: the git command line behind typed functions: snapshots of a tree, attribution, commits.
 //! * [`store`]: everything on disk beside the list: paths, atomic writes, lock, journal, state file, progress.
@@ -30,3 +31,4 @@ pub mod prompt;
 pub mod report;
 pub mod runtime;
 pub mod store;
+pub mod text;

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::{Said, limit};
+use crate::text::last;
 
 /// Longest text that is kept until it is whole.
 const MAX: usize = 256 * 1024;
@@ -52,8 +53,7 @@ impl Errors {
         }
         self.0.push_str(line);
         if self.0.len() > 2 * LAST_WORDS {
-            let from = self.0.len() - LAST_WORDS;
-            let from = (from..self.0.len()).find(|&at| self.0.is_char_boundary(at)).unwrap_or_default();
+            let from = self.0.len() - last(&self.0, LAST_WORDS).len();
             self.0.drain(..from);
         }
     }

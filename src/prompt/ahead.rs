@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::text::first;
+
 /// So much of an answer is kept, in bytes.
 const MOST: usize = 8 * 1024;
 
@@ -85,13 +87,9 @@ pub fn next<T>(waiting: impl IntoIterator<Item = (T, State)>, max: usize, under_
 #[must_use]
 pub fn brief(answer: &str) -> Option<String> {
     let text = answer.trim();
-    let mut end = text.len().min(MOST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let text =
-        if end < text.len() { text[..end].rsplit_once('\n').map_or(&text[..end], |(whole, _)| whole) } else { text };
-    (!text.is_empty()).then(|| text.to_owned())
+    let kept = first(text, MOST);
+    let whole = if kept.len() < text.len() { kept.rsplit_once('\n').map_or(kept, |(whole, _)| whole) } else { kept };
+    (!whole.is_empty()).then(|| whole.to_owned())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::text::{clean, word};
 use crate::runtime::session::{Answer, Handed, State, UNNAMED};
 use crate::store::event::Event;
+use crate::text::last_lines;
 
 /// How much of the evidence of a failed try is shown; all of it is in the prompt of the next one.
 const EVIDENCE: usize = 1200;
@@ -65,7 +66,7 @@ fn happened(answer: &Answer) -> String {
         let why = |text: &mut String| {
             let (code, reason) = (result.code.as_deref(), result.reason.as_deref());
             writeln!(text, " ({}): {}", clean(code.unwrap_or_default()), clean(reason.unwrap_or_default())).ok();
-            for line in last(result.evidence.as_deref().unwrap_or_default()).lines() {
+            for line in last_lines(result.evidence.as_deref().unwrap_or_default(), EVIDENCE).lines() {
                 writeln!(text, "    {}", clean(line)).ok();
             }
         };
@@ -95,17 +96,6 @@ fn happened(answer: &Answer) -> String {
         text.push('\n');
     }
     text
-}
-
-fn last(evidence: &str) -> &str {
-    if evidence.len() <= EVIDENCE {
-        return evidence;
-    }
-    let mut from = evidence.len() - EVIDENCE;
-    while !evidence.is_char_boundary(from) {
-        from += 1;
-    }
-    evidence[from..].split_once('\n').map_or(&evidence[from..], |(_, rest)| rest)
 }
 
 fn over(answer: &Answer) -> String {

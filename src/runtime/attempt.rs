@@ -29,6 +29,7 @@ use crate::engine::output::{Report, Scanner};
 use crate::git::foreign_variables;
 use crate::mask::Masker;
 use crate::store::fs::{self, PathError};
+use crate::text;
 
 /// Where and how the commands of a try are run.
 #[derive(Clone)]
@@ -157,9 +158,7 @@ impl Reading {
             said.texts(|text| mask.mask(text));
             for text in display.iter().flat_map(|display| said.lines().into_iter().map(move |text| (display, text))) {
                 let (display, mut text) = text;
-                while text.len() > DISPLAY_MAX {
-                    text.pop();
-                }
+                text.truncate(text::first(&text, DISPLAY_MAX).len());
                 // Lines that nobody takes are dropped.
                 display.try_send(Line { tag: *node, stream, text }).ok();
             }
@@ -256,16 +255,7 @@ const EVIDENCE: usize = 4 * 1024;
 
 /// The last lines of a text, at most [`EVIDENCE`] bytes.
 pub(super) fn last_lines(text: &str) -> String {
-    let text = text.trim_end();
-    if text.len() <= EVIDENCE {
-        return text.to_owned();
-    }
-    let mut from = text.len() - EVIDENCE;
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    let tail = &text[from..];
-    tail.split_once('\n').map_or(tail, |(_, rest)| rest).to_owned()
+    text::last_lines(text.trim_end(), EVIDENCE).to_owned()
 }
 
 impl Attempt {

@@ -15,6 +15,7 @@ use crate::store::fs::{Context, PathError};
 use crate::store::journal::{Line, Lines};
 use crate::store::paths::{SpecPaths, homes};
 use crate::store::progress;
+use crate::text::first;
 
 /// Longer texts are cut: a learning is read beside others.
 const LONGEST: usize = 600;
@@ -294,9 +295,5 @@ fn shortened(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
     }
-    let mut end = most;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}...", text[..end].trim_end())
+    format!("{}...", first(text, most).trim_end())
 }
