@@ -111,12 +111,6 @@ impl Driver {
         if self.parts.engine.running() + self.ahead.len() >= self.admission.ceiling() {
             return Ok(());
         }
-        let job = self.new_job(node);
-        let file = brief::prepared_file(&self.asked(node, 1, &job));
-        if file.exists() {
-            self.ahead.settled.insert(node);
-            return Ok(());
-        }
         let Some(writer) = self.who_writes(node) else { return Ok(()) };
         if let Writer::Agent(order) = &writer {
             let account = self.parts.board.account(order.agent.account());
@@ -124,9 +118,16 @@ impl Driver {
                 return Ok(());
             }
         }
+        let job = self.new_job(node);
+        let asked = self.asked(node, 1, &job);
+        let sources = brief::sources(&asked);
+        let file = brief::prepared_file(&asked, &sources);
+        if file.exists() {
+            self.ahead.settled.insert(node);
+            return Ok(());
+        }
         let task = self.task(node);
-        let words = brief::sources(&self.asked(node, 1, &job)).words(&self.parts.shown, &task.task);
-        let words = self.parts.mask.text(&words).into_owned();
+        let words = self.parts.mask.text(&sources.words(&self.parts.shown, &task.task)).into_owned();
         let tip = self.parts.tree.as_ref().and_then(|tree| tree.head.commit.clone());
         let tip = tip.ok_or_else(|| format!("no brief of {}: the branch has no commit", task.task))?;
         if let Writer::Agent(order) = &writer {

@@ -91,7 +91,7 @@ pub fn prompt(asked: &Asked<'_>) -> (Prompt, Vec<(&'static str, String)>) {
         siblings,
         more_siblings,
         learnings,
-        ahead: settings.prepare.enabled.then(|| std::fs::read_to_string(prepared_file(asked)).ok()).flatten(),
+        ahead: if settings.prepare.enabled { written_ahead(asked) } else { None },
         failure: asked.failure.map(|failure| Failed {
             code: failure.code.name().to_owned(),
             reason: failure.reason.clone(),
@@ -150,10 +150,15 @@ pub fn sources(asked: &Asked<'_>) -> Sources {
     }
 }
 
+/// The brief that was written ahead and still holds.
+fn written_ahead(asked: &Asked<'_>) -> Option<String> {
+    std::fs::read_to_string(prepared_file(asked, &sources(asked))).ok()
+}
+
 /// Where such a brief is kept; another one is one of other sources.
 #[must_use]
-pub fn prepared_file(asked: &Asked<'_>) -> PathBuf {
-    asked.paths.briefs().join(format!("{}-{:08x}.md", asked.work.place, sources(asked).digest()))
+pub fn prepared_file(asked: &Asked<'_>, sources: &Sources) -> PathBuf {
+    asked.paths.briefs().join(format!("{}-{:08x}.md", asked.work.place, sources.digest()))
 }
 
 /// Where the learnings of a repository are found again: beside git's own files, which are never committed.
