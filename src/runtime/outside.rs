@@ -25,7 +25,7 @@ use crate::document;
 use crate::engine::gates::Ownership;
 use crate::engine::output::{Report, Status};
 use crate::engine::{Code, Event as Told, Failure, Finish, Halt, Node, Phase};
-use crate::git::{Change, Declared, HeadState, Oid, Slot, Work};
+use crate::git::{Change, Declared, HeadState, Oid, Slot};
 use crate::store::event::{Event, HeadRecord};
 use crate::store::fs::{Durability, create_folders, write_atomic};
 use crate::store::lease::{self, Lease, LeasedTask};
@@ -323,11 +323,7 @@ impl Driver {
         let work = if own.afresh { None } else { space.keep(changes, "what a task had made before its next try\n")? };
         own.saved.clone_from(&work);
         self.give_back(Some(space));
-        if let Some(Work { base, commit }) = work {
-            let (base, commit) = (base.to_string(), commit.to_string());
-            self.emit(Event::TaskWork { task, attempt, base, commit })?;
-        }
-        Ok(())
+        Ok(self.note_work(task, attempt, work)?)
     }
 
     /// The list as we know it: what is ticked in it from now on is somebody else's doing. Before `task_complete` is

@@ -4,7 +4,7 @@ use super::{Driver, Fatal, Job};
 use crate::engine::{Halt, Node, Phase};
 use crate::git::{Declared, Oid, Work};
 use crate::runtime::slots::{Claim, Workspace};
-use crate::store::event::Event;
+use crate::store::event::{Event, TaskRef};
 use crate::store::fs::PathError;
 
 impl Driver {
@@ -119,11 +119,18 @@ impl Driver {
         let work = space.keep(changes, &format!("task {} of {}\n", task.task, self.parts.paths.name()))?;
         own.work.clone_from(&work);
         self.give_back(Some(space));
-        if let Some(Work { base, commit }) = work {
-            let (base, commit) = (base.to_string(), commit.to_string());
-            self.emit(Event::TaskWork { task, attempt, base, commit })?;
-        }
-        Ok(())
+        Ok(self.note_work(task, attempt, work)?)
+    }
+
+    /// What a try made is a commit now, if it made anything.
+    pub(in crate::runtime) fn note_work(
+        &mut self,
+        task: TaskRef,
+        attempt: u32,
+        work: Option<Work>,
+    ) -> Result<(), PathError> {
+        let Some(Work { base, commit }) = work else { return Ok(()) };
+        self.emit(Event::TaskWork { task, attempt, base: base.to_string(), commit: commit.to_string() })
     }
 }
 
