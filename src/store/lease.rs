@@ -98,10 +98,8 @@ pub fn renew(path: &Path, now: Timestamp) {
 
 /// Its session has ended: free from now on.
 pub fn leave(path: &Path, now: Timestamp) {
-    if let Some(then) = SystemTime::from(now).checked_sub(SILENCE) {
-        // Should this fail, it is free after a while.
-        File::options().write(true).open(path).and_then(|file| file.set_modified(then)).ok();
-    }
+    // Should this fail, it is free after a while.
+    renew(path, now - SILENCE);
 }
 
 impl Lease {
