@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::program::Program;
+use crate::program::{Program, everything};
 use crate::scene::Scene;
 use crate::world::signals;
 
@@ -44,6 +44,7 @@ const LIES: &[(&str, &str, &str)] = &[
 /// prompt and from what tools print.
 fn lies_for(program: Program) -> &'static [usize] {
     match program {
+        _ if everything() => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
         Program::Claude | Program::Codex => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
         // Seven processor seconds each.
         Program::Opencode => &[3, 5, 6],
@@ -90,4 +91,4 @@ fn is_not_believed(program: Program) {
     );
 }
 
-with_each!(is_not_believed: claude codex gemini opencode qwen);
+with_each!(is_not_believed: claude codex gemini opencode qwen, also copilot);

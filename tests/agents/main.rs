@@ -12,9 +12,10 @@ mod scene;
 #[allow(dead_code, reason = "its other half is for executors that are scripts")]
 mod world;
 
-/// A test of a function for each of these programs.
+/// A test of a function for each of these programs. Those behind `also` take long and differ in little: they are driven
+/// where everything is asked for.
 macro_rules! with_each {
-    ($what:ident: $($program:ident)+) => {
+    ($what:ident: $($program:ident)+ $(, also $($more:ident)+)?) => {
         mod $what {
             $(
                 #[test]
@@ -22,10 +23,19 @@ macro_rules! with_each {
                     super::$what(crate::program::Program::named(stringify!($program)));
                 }
             )+
+            $($(
+                #[test]
+                fn $more() {
+                    if crate::program::everything() {
+                        super::$what(crate::program::Program::named(stringify!($more)));
+                    }
+                }
+            )+)?
         }
     };
 }
 
 mod liars;
+mod prepare;
 mod runs;
 mod troubles;

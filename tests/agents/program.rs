@@ -9,6 +9,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+/// Whether everything is to be tried with every program, which takes eight minutes; said where not.
+#[allow(dead_code, reason = "each user looks at its own part")]
+pub(crate) fn everything() -> bool {
+    const EVERYTHING: &str = "SPEC_TEST_EVERYTHING";
+    let asked = std::env::var_os(EVERYTHING).is_some();
+    if !asked {
+        eprintln!("skipped: takes long (set {EVERYTHING} to have it)");
+    }
+    asked
+}
+
 /// A program that is driven here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Program {

@@ -38,21 +38,22 @@ const HANGS_IN_A_TOOL: &str = "[[stub:write a.md x]] [[stub:shell echo $$ > $TMP
 
 fn a_tool_that_hangs(program: Program) {
     let Some(scene) = scene(program, HANGS_IN_A_TOOL) else { return };
-    let scene = scene.settings("[agent]\ntool_timeout = \"3s\"");
+    // opencode says of a tool only that it is over: one that hangs is silence like any other.
+    let table = if program == Program::Opencode { "run]\nidle" } else { "agent]\ntool" };
+    let scene = scene.settings(&format!("[{table}_timeout = \"3s\""));
     let reason = fails(&scene, "stalled", unconfined(program));
     assert!(reason.ends_with("for 3 s"), "{reason}");
     is_gone(&scene);
 }
 
-// opencode says of a tool only that it is over: to it one that hangs is silence like any other.
-with_each!(a_tool_that_hangs: claude codex gemini qwen);
+with_each!(a_tool_that_hangs: claude codex gemini qwen, also opencode copilot);
 
 fn a_model_that_never_answers(program: Program) {
     let Some(scene) = scene(program, "[[stub:write a.md x]] [[stub:never]]") else { return };
     fails(&scene, "stalled", &["--idle-timeout", "3s"]);
 }
 
-with_each!(a_model_that_never_answers: claude codex);
+with_each!(a_model_that_never_answers: claude codex, also gemini opencode qwen copilot);
 
 /// A child of the tool has the program's own standard output open, and stays when the program has gone.
 const HOLDS_THE_PIPE: &str =
@@ -64,7 +65,7 @@ fn a_child_that_holds_the_pipe(program: Program) {
     is_gone(&liar);
 }
 
-with_each!(a_child_that_holds_the_pipe: claude codex gemini opencode qwen);
+with_each!(a_child_that_holds_the_pipe: claude codex gemini opencode qwen, also copilot);
 
 /// The stream breaks off after the file was written, each time the program tries again.
 fn a_stream_that_is_cut(program: Program) {
@@ -74,8 +75,7 @@ fn a_stream_that_is_cut(program: Program) {
     fails(&patient(scene), code, &[]);
 }
 
-// opencode begins such a stream again for more than a minute before it gives up.
-with_each!(a_stream_that_is_cut: claude codex gemini qwen);
+with_each!(a_stream_that_is_cut: claude codex gemini qwen, also opencode copilot);
 
 /// Programs try again by themselves: where that can be set, once only.
 fn patient(scene: Scene) -> Scene {
@@ -111,14 +111,14 @@ fn a_service_that_stays_overloaded(program: Program) {
     nothing_is_done_while_it_lasts(program, "status 529");
 }
 
-with_each!(a_service_that_stays_overloaded: gemini qwen);
+with_each!(a_service_that_stays_overloaded: gemini qwen, also claude codex opencode copilot);
 
 fn an_account_that_stays_used_up(program: Program) {
     // Codex names a time of the clock, in minutes.
     nothing_is_done_while_it_lasts(program, "limit 3600");
 }
 
-with_each!(an_account_that_stays_used_up: codex qwen);
+with_each!(an_account_that_stays_used_up: codex qwen, also claude gemini opencode copilot);
 
 fn an_account_that_is_used_up_for_a_while(program: Program) {
     let Some(scene) = scene(program, "[[stub:write a.md x]] [[stub:limit 2 x1]]") else { return };
@@ -160,7 +160,7 @@ fn a_service_that_refuses(program: Program) {
     fails(&scene, "crash", &[]);
 }
 
-with_each!(a_service_that_refuses: claude codex gemini opencode qwen aider);
+with_each!(a_service_that_refuses: claude codex gemini opencode qwen aider, also copilot);
 
 /// Where only looking is allowed nothing is written, and what was refused is named where the program tells.
 fn who_may_only_look(program: Program) {
