@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Error;
 use super::settings::{KEYS, Raw, RunSettings};
+use crate::git;
 use crate::prompt::{TEMPLATE_NAMES, Templates};
 
 /// The name of the file.
@@ -73,9 +74,7 @@ fn shown(path: &Path) -> PathBuf {
 /// The root of the repository around a folder; without one the current folder if that is above it, else itself.
 #[must_use]
 pub fn root(folder: &Path) -> PathBuf {
-    // A sandbox may leave an empty `.git` in a folder that everybody writes to: that is no repository.
-    let is_root = |folder: &&Path| folder.join(".git").is_file() || folder.join(".git/HEAD").exists();
-    if let Some(root) = folder.ancestors().find(is_root) {
+    if let Some(root) = git::root_above(folder) {
         return root.to_path_buf();
     }
     match std::env::current_dir() {

@@ -41,7 +41,7 @@ pub use glob::Declared;
 pub use head::{HeadState, Moved};
 pub use kept::Kept;
 pub use land::{Landed, Work};
-pub use repo::{Repo, Secrets, SpecFiles};
+pub use repo::{Repo, Secrets, SpecFiles, root_above};
 pub use salvage::{Salvaged, ref_part};
 pub use slots::Slot;
 pub use snapshot::{Refusal, Refused, Seen, Snapshot, Whose};

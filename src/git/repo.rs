@@ -123,6 +123,13 @@ impl SpecFiles {
     }
 }
 
+/// The root of the repository around a folder, as its files tell without git.
+#[must_use]
+pub fn root_above(folder: &Path) -> Option<&Path> {
+    // A sandbox may leave an empty `.git` in a folder that everybody writes to: that is no repository.
+    folder.ancestors().find(|folder| folder.join(".git").is_file() || folder.join(".git/HEAD").exists())
+}
+
 impl Repo {
     /// The repository that `folder` is in; none where it is in none. Refuses one that cannot be worked in.
     pub fn open(folder: &Path) -> Result<Option<Self>, Error> {
@@ -136,8 +143,11 @@ impl Repo {
             Ok(version) => version,
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 // Without a repository nobody misses git. (The folder itself is there: its list was read.)
-                let inside = folder.ancestors().any(|parent| parent.join(".git").exists());
-                return if inside { Err(Error::NotInstalled { folder: folder.to_owned() }) } else { Ok(None) };
+                return if root_above(folder).is_some() {
+                    Err(Error::NotInstalled { folder: folder.to_owned() })
+                } else {
+                    Ok(None)
+                };
             }
             Err(error) => return Err(error),
         };

@@ -18,6 +18,7 @@ fn no_git_matters_only_in_a_repository() {
         let outside = fixture.temp.path().to_owned();
         fixture.program = fixture.path("no-such-git");
         assert!(matches!(fixture.open(), Err(Error::NotInstalled { .. })));
+        fs::create_dir(outside.join(".git")).unwrap();
         assert!(Repo::open_with(&fixture.at(&outside)).unwrap().is_none());
     });
 }
