@@ -187,7 +187,7 @@ impl Call {
     }
 
     /// Starts it, to be asked one thing after the other.
-    pub(super) fn talk(mut self) -> Result<Talk, Error> {
+    fn talk(mut self) -> Result<Talk, Error> {
         let program = PathBuf::from(self.command.get_program());
         let io = |action| io(&program, action);
         let said = tempfile::tempfile().map_err(io("make a file for the output of"))?;
@@ -269,8 +269,34 @@ impl Call {
     }
 }
 
-/// A call that is asked one thing after the other, and answers each with a line. It ends when this is dropped.
-pub(super) struct Talk {
+/// A call that is asked one thing after the other: begun with the first, there for all that follow until it is told to
+/// end, and begun anew where it failed.
+#[derive(Debug, Default)]
+pub(super) struct Asking(Option<Talk>);
+
+impl Asking {
+    /// Takes the line that answers this, without its end.
+    pub(super) fn ask(&mut self, begin: impl FnOnce() -> Call, question: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let talk = match &mut self.0 {
+            Some(talk) => talk,
+            none => none.insert(begin().talk()?),
+        };
+        let answer = talk.ask(question);
+        if answer.is_err() {
+            self.end();
+        }
+        answer
+    }
+
+    /// It ends; returns when it has.
+    pub(super) fn end(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// A call that answers each question with a line. It ends when this is dropped.
+#[derive(Debug)]
+struct Talk {
     name: String,
     group: Pid,
     limit: Duration,
@@ -282,7 +308,7 @@ pub(super) struct Talk {
 
 impl Talk {
     /// Gives it this, and takes the line that it answers, without its end.
-    pub(super) fn ask(&mut self, question: Vec<u8>) -> Result<Vec<u8>, Error> {
+    fn ask(&mut self, question: Vec<u8>) -> Result<Vec<u8>, Error> {
         if let Some((questions, _)) = &self.running {
             // Where nobody takes it, nobody answers either.
             questions.send(question).ok();

@@ -8,9 +8,10 @@
 //! sibling landed, or will land later), the two are merged, and what cannot be merged is a conflict.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::call::Asking;
 use super::change::{Blob, Change, Mode, Oid, RepoPath};
 use super::error::{CommitError, Error};
 use super::head::HeadState;
@@ -59,6 +60,8 @@ pub struct Committer {
     pub(super) chain: Option<(Oid, Settings)>,
     /// What the list and the progress file had in the last commit.
     texts: BTreeMap<Oid, Vec<u8>>,
+    /// What writes them, as long as a chain grows.
+    hash_object: Asking,
 }
 
 /// What is to be committed.
@@ -144,11 +147,28 @@ impl Committer {
             patience: Patience::NORMAL,
             chain: None,
             texts: BTreeMap::new(),
+            hash_object: Asking::default(),
         })
     }
 
     /// Makes the commit on the tip that `at` names: objects only, nothing that anybody sees.
     pub fn prepare(&mut self, at: &HeadState, request: &CommitRequest<'_>) -> Result<Prepared, CommitError> {
+        let prepared = self.extend(at, request);
+        if prepared.is_err() {
+            self.end_chain();
+        }
+        prepared
+    }
+
+    /// The chain is published, or is to be begun anew: nothing of git runs on for it.
+    pub(super) fn end_chain(&mut self) {
+        self.chain = None;
+        self.hash_object.end();
+        self.trees.rest();
+    }
+
+    /// The next commit of the chain.
+    fn extend(&mut self, at: &HeadState, request: &CommitRequest<'_>) -> Result<Prepared, CommitError> {
         let parent = at.commit.as_ref();
         let Contents { changes, not_added } = self.contents(parent, request)?;
         if changes.is_empty() {
@@ -186,7 +206,7 @@ impl Committer {
         request: &CommitRequest<'_>,
         note: Option<&str>,
     ) -> Result<Published, CommitError> {
-        self.chain = None;
+        self.end_chain();
         // Better to wait now than to have a branch without its index.
         self.wait_for_index()?;
         self.still_at(commit)?;
@@ -315,31 +335,37 @@ impl Committer {
         Ok(Contents { changes, not_added })
     }
 
-    /// What edits make of the files as `base` has them, all stored with one call.
+    /// What edits make of the files as `base` has them.
     fn edited(&mut self, edits: &[&FileEdit<'_>], base: &BTreeMap<RepoPath, Blob>) -> Result<Vec<Blob>, Error> {
         let mut blobs = Vec::new();
-        let mut texts = Vec::new();
+        let mut texts = BTreeMap::new();
         for edit in edits {
             let Some(blob) = base.get(edit.path) else { continue };
             let old = match self.texts.remove(&blob.oid) {
                 Some(text) => text,
                 None => self.repo.content(&blob.oid)?,
             };
-            let new = (edit.edit)(&old).filter(|new| *new != old);
-            let changed = new.is_some();
-            texts.push((changed, new.unwrap_or(old)));
-            blobs.push(blob.clone());
+            let (oid, text) = match (edit.edit)(&old).filter(|new| *new != old) {
+                Some(new) => (self.stored(&new)?, new),
+                None => (blob.oid.clone(), old),
+            };
+            blobs.push(Blob { mode: blob.mode, oid: oid.clone() });
+            texts.insert(oid, text);
         }
-        let mut stored =
-            self.repo.store_all(texts.iter().filter(|(changed, _)| *changed).map(|(_, text)| text))?.into_iter();
-        self.texts.clear();
-        for (blob, (changed, text)) in blobs.iter_mut().zip(texts) {
-            if changed {
-                blob.oid = stored.next().ok_or_else(|| unexpected("hash-object", b"too little"))?;
-            }
-            self.texts.insert(blob.oid.clone(), text);
-        }
+        self.texts = texts;
         Ok(blobs)
+    }
+
+    /// Keeps a text as a blob.
+    fn stored(&mut self, text: &[u8]) -> Result<Oid, Error> {
+        let folder = self.repo.own_dir()?;
+        let io = |source| Error::Io { action: "write a file in", path: folder.clone(), source };
+        let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(io)?;
+        std::io::Write::write_all(&mut file, text).map_err(io)?;
+        let hash_object = || self.repo.git.durable("hash-object").args(["-w", "--no-filters", "--stdin-paths"]);
+        let line = [file.path().as_os_str().as_encoded_bytes(), b"\n"].concat();
+        let oid = self.hash_object.ask(hash_object, line)?;
+        Oid::parse(&oid).ok_or_else(|| unexpected("hash-object", &oid))
     }
 
     /// A commit object without hooks.
@@ -567,30 +593,6 @@ impl Repo {
     fn store(&self, bytes: Vec<u8>) -> Result<Oid, Error> {
         let oid = self.git.durable("hash-object").args(["-w", "--stdin"]).input(bytes).ok()?;
         Oid::parse(&oid).ok_or_else(|| unexpected("hash-object", &oid))
-    }
-
-    /// Keeps several texts as blobs.
-    fn store_all<'a>(&self, texts: impl Iterator<Item = &'a Vec<u8>>) -> Result<Vec<Oid>, Error> {
-        let folder = self.own_dir()?;
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Error::Io { action: "write", path, source }
-        };
-        let scratch = tempfile::tempdir_in(&folder).map_err(io(&folder))?;
-        let mut paths = Vec::new();
-        for (number, text) in texts.enumerate() {
-            let path = scratch.path().join(number.to_string());
-            let written = std::fs::File::create(&path).and_then(|mut file| std::io::Write::write_all(&mut file, text));
-            written.map_err(io(&path))?;
-            paths.extend_from_slice(path.as_os_str().as_encoded_bytes());
-            paths.push(b'\n');
-        }
-        if paths.is_empty() {
-            return Ok(Vec::new());
-        }
-        let call = self.git.durable("hash-object").args(["-w", "--no-filters", "--stdin-paths"]);
-        let stored = call.input(paths).ok()?;
-        Ok(stored.split(|&byte| byte == b'\n').filter_map(Oid::parse).collect())
     }
 
     /// Writes these contents to the working tree, with the user's filters; none takes a path away, and folders that it

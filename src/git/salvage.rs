@@ -33,6 +33,7 @@ impl Committer {
         }
         let head = self.repo.head()?.commit;
         let tree = self.trees.write(&self.repo, head.as_ref(), changes)?.tree;
+        self.trees.rest();
         let message = format!("what task {task} of {spec} left after attempt {attempt}\n");
         let call = self.repo.git.durable("commit-tree").arg(tree.as_str());
         let call = call.args(head.iter().flat_map(|head| ["-p", head.as_str()])).args(["-F", "-"]);

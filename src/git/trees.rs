@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::call::DURABLE;
+use super::call::Asking;
 use super::change::{Blob, Change, Oid, RepoPath, split};
 use super::error::Error;
 use super::repo::{Repo, unexpected};
@@ -21,6 +21,8 @@ pub(super) struct Trees {
     commit: Option<Oid>,
     /// By path, the root's is empty. Without entries where there is no such folder.
     folders: BTreeMap<Vec<u8>, Folder>,
+    /// What writes them.
+    mktree: Asking,
 }
 
 /// What is in a folder, by name.
@@ -75,7 +77,8 @@ impl Trees {
         Ok(paths.filter_map(|path| Some((path.clone(), blob(path)?))).collect())
     }
 
-    /// The tree of a commit with these changes, of which the last of a path counts.
+    /// The tree of a commit with these changes, of which the last of a path counts. What writes trees stays for the next
+    /// until [`rest`](Self::rest).
     pub(super) fn write(&mut self, repo: &Repo, commit: Option<&Oid>, changes: &[Change]) -> Result<Written, Error> {
         self.look(repo, commit, changes.iter().map(|change| &change.path))?;
         // Until the commit is made, these are nobody's.
@@ -83,7 +86,6 @@ impl Trees {
         let last: BTreeMap<&RepoPath, Option<&Blob>> =
             changes.iter().map(|change| (&change.path, change.new.as_ref())).collect();
         let folders: BTreeSet<&[u8]> = last.keys().flat_map(|path| path.folders()).collect();
-        let mut mktree = repo.git.plumbing("mktree", &DURABLE).args(["-z", "--missing", "--batch"]).talk()?;
         let mut made: Inside<'_, Option<Oid>> = Inside::new();
         let mut direct: Inside<'_, Option<&Blob>> = Inside::new();
         for (path, blob) in &last {
@@ -122,7 +124,8 @@ impl Trees {
             let tree = if entries.is_empty() && !is_root {
                 None
             } else {
-                let answer = mktree.ask(listed(entries))?;
+                let mktree = || repo.git.durable("mktree").args(["-z", "--missing", "--batch"]);
+                let answer = self.mktree.ask(mktree, listed(entries))?;
                 Some(Oid::parse(&answer).ok_or_else(|| unexpected("mktree", &answer))?)
             };
             if is_root {
@@ -138,6 +141,11 @@ impl Trees {
             None => repo.tree_of(commit)?,
         };
         Ok(Written { tree, clashes })
+    }
+
+    /// No more trees are to be written for now.
+    pub(super) fn rest(&mut self) {
+        self.mktree.end();
     }
 
     /// The tree that was written last is that of this commit now.
