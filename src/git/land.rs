@@ -40,7 +40,7 @@ impl Committer {
         note: Option<&str>,
     ) -> Result<Landed, CommitError> {
         let (Some((first, _)), Some((last, _))) = (chain.first(), chain.last()) else { return Ok(Landed::default()) };
-        self.chain = None;
+        self.end_chain();
         // Better to wait now than to have a branch without its index.
         self.wait_for_index()?;
         self.still_at(first)?;
@@ -49,8 +49,11 @@ impl Committer {
             chain.iter().flat_map(|(_, request)| request.edits).map(|edit| edit.path).collect();
         let plain: Vec<&Change> = changes.iter().filter(|change| !edited.contains(&change.path)).collect();
         let sparse = self.repo.clear_for(&plain)?;
+        let edits = self.index_edits(chain, &changes)?;
         self.move_branch(first, &last.id, &last.subject, note)?;
-        let done = self.index_edits(chain, &changes).and_then(|()| self.repo.bring(&plain, &sparse));
+        let mut index = entries(&plain);
+        index.extend(edits.iter().map(|(path, blob)| (*path, Some(blob))));
+        let done = self.repo.index_to(&index, &sparse).and_then(|()| self.repo.files_to(&plain, &sparse));
         Ok(Landed { paths: plain.into_iter().map(|change| change.path.clone()).collect(), unfinished: done.err() })
     }
 
@@ -70,13 +73,17 @@ impl Committer {
         Ok(whole.into_values().filter(|change| change.old != change.new).collect())
     }
 
-    /// The list and the progress file in the user's index: as landed, or where a person staged an edit, with ours made
-    /// to it.
-    fn index_edits(&self, chain: &[(NewCommit, CommitRequest<'_>)], changes: &[Change]) -> Result<(), Error> {
+    /// What the user's index is to have of the list and the progress file: as landed, or where a person staged an edit,
+    /// with ours made to it.
+    fn index_edits<'a>(
+        &self,
+        chain: &[(NewCommit, CommitRequest<'_>)],
+        changes: &'a [Change],
+    ) -> Result<Vec<(&'a RepoPath, Blob)>, Error> {
         let edited: BTreeSet<&RepoPath> =
             chain.iter().flat_map(|(_, request)| request.edits).map(|edit| edit.path).collect();
         let staged = self.repo.staged(edited.iter().copied())?;
-        let mut update: Vec<(&RepoPath, Blob)> = Vec::new();
+        let mut update = Vec::new();
         for change in changes.iter().filter(|change| edited.contains(&change.path)) {
             let (present, Some(new)) = (staged.get(&change.path), &change.new) else { continue };
             let mut blob = new.clone();
@@ -88,8 +95,7 @@ impl Committer {
             }
             update.push((&change.path, blob));
         }
-        let index = self.repo.git_dir.join("index");
-        self.patience.with_locks(|| self.repo.set_index(&index, update.iter().map(|(path, blob)| (*path, Some(blob)))))
+        Ok(update)
     }
 
     /// What `work` makes of the tip, path by path, by a merge of the three trees.
@@ -97,6 +103,14 @@ impl Committer {
         let merged = self.repo.merge_work(tip, work)?.map_err(|paths| CommitError::Conflict { paths })?;
         Ok(self.repo.changes_between(&self.repo.tree_of(Some(tip))?, &merged)?)
     }
+}
+
+/// What an index is to have at a path; none where it is to have nothing there.
+type Entry<'a> = (&'a RepoPath, Option<&'a Blob>);
+
+/// What an index is to have for these changes to be in it.
+fn entries<'a>(changes: &[&'a Change]) -> Vec<Entry<'a>> {
+    changes.iter().map(|change| (&change.path, change.new.as_ref())).collect()
 }
 
 impl Repo {
@@ -155,7 +169,7 @@ impl Repo {
             }
         }
         let index: Vec<&Change> = plain.into_iter().chain(own).collect();
-        self.index_to(&index, &sparse)?;
+        self.index_to(&entries(&index), &sparse)?;
         self.files_to(&files, &sparse)
     }
 
@@ -184,18 +198,17 @@ impl Repo {
 
     /// Brings the user's index and files to what landed.
     pub(super) fn bring(&self, changes: &[&Change], sparse: &BTreeSet<RepoPath>) -> Result<(), Error> {
-        self.index_to(changes, sparse)?;
+        self.index_to(&entries(changes), sparse)?;
         self.files_to(changes, sparse)
     }
 
-    fn index_to(&self, changes: &[&Change], sparse: &BTreeSet<RepoPath>) -> Result<(), Error> {
+    fn index_to(&self, to: &[Entry<'_>], sparse: &BTreeSet<RepoPath>) -> Result<(), Error> {
         let index = self.git_dir.join("index");
         super::commit::Patience::NORMAL.with_locks(|| {
-            self.set_index(&index, changes.iter().map(|change| (&change.path, change.new.as_ref())))?;
-            let left_out = changes.iter().filter(|change| change.new.is_some() && sparse.contains(&change.path));
+            self.set_index(&index, to.iter().copied())?;
             let mut input = Vec::new();
-            for change in left_out {
-                input.extend_from_slice(change.path.as_bytes());
+            for (path, _) in to.iter().filter(|(path, blob)| blob.is_some() && sparse.contains(*path)) {
+                input.extend_from_slice(path.as_bytes());
                 input.push(0);
             }
             if !input.is_empty() {
