@@ -119,7 +119,7 @@ fn index_a_thousand_learnings(bencher: divan::Bencher<'_, '_>) {
 #[divan::bench]
 fn ask_for_learnings_of_a_task(bencher: divan::Bencher<'_, '_>) {
     let repository = repository();
-    assert_eq!(ask(&repository), 8);
+    assert!(ask(&repository) > 0, "it finds what is about that file");
     bencher.bench(|| ask(&repository));
 }
 
