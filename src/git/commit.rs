@@ -154,7 +154,7 @@ impl Committer {
     /// Makes the commit on the tip that `at` names: objects only, nothing that anybody sees.
     pub fn prepare(&mut self, at: &HeadState, request: &CommitRequest<'_>) -> Result<Prepared, CommitError> {
         let prepared = self.extend(at, request);
-        if prepared.is_err() {
+        if !matches!(prepared, Ok(Prepared { commit: Some(_), .. })) {
             self.end_chain();
         }
         prepared
@@ -405,10 +405,13 @@ impl Committer {
     /// changed.
     fn finish(&mut self, commit: &NewCommit, request: &CommitRequest<'_>) -> Result<Published, Error> {
         let made_here = commit.asked.is_some();
-        let (asked, hooked) = match &commit.asked {
-            Some((changes, hooked)) => (Some(changes.clone()), *hooked),
+        let (asked, hooked) = if let Some((changes, hooked)) = &commit.asked {
+            (Some(changes.clone()), *hooked)
+        } else {
             // What could be made once can only fail for reasons that will show again.
-            None => (self.contents(commit.parent.as_ref(), request).ok().map(|contents| contents.changes), true),
+            let contents = self.contents(commit.parent.as_ref(), request).ok();
+            self.end_chain();
+            (contents.map(|contents| contents.changes), true)
         };
         let landed = match &asked {
             Some(asked) if !hooked => asked.clone(),
