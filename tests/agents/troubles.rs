@@ -65,7 +65,7 @@ fn a_child_that_holds_the_pipe(program: Program) {
     is_gone(&liar);
 }
 
-with_each!(a_child_that_holds_the_pipe: claude codex gemini opencode qwen, also copilot);
+with_each!(a_child_that_holds_the_pipe: claude codex gemini, also opencode qwen copilot);
 
 /// The stream breaks off after the file was written, each time the program tries again.
 fn a_stream_that_is_cut(program: Program) {
@@ -75,7 +75,7 @@ fn a_stream_that_is_cut(program: Program) {
     fails(&patient(scene), code, &[]);
 }
 
-with_each!(a_stream_that_is_cut: claude codex gemini qwen, also opencode copilot);
+with_each!(a_stream_that_is_cut: claude codex gemini, also opencode qwen copilot);
 
 /// Programs try again by themselves: where that can be set, once only.
 fn patient(scene: Scene) -> Scene {
@@ -111,7 +111,7 @@ fn a_service_that_stays_overloaded(program: Program) {
     nothing_is_done_while_it_lasts(program, "status 529");
 }
 
-with_each!(a_service_that_stays_overloaded: gemini qwen, also claude codex opencode copilot);
+with_each!(a_service_that_stays_overloaded: gemini, also claude codex opencode qwen copilot);
 
 fn an_account_that_stays_used_up(program: Program) {
     // Codex names a time of the clock, in minutes.
@@ -160,7 +160,7 @@ fn a_service_that_refuses(program: Program) {
     fails(&scene, "crash", &[]);
 }
 
-with_each!(a_service_that_refuses: claude codex gemini opencode qwen aider, also copilot);
+with_each!(a_service_that_refuses: claude codex gemini aider, also opencode qwen copilot);
 
 /// Where only looking is allowed nothing is written, and what was refused is named where the program tells.
 fn who_may_only_look(program: Program) {
@@ -175,7 +175,7 @@ fn who_may_only_look(program: Program) {
     assert!(!scene.world.env.path("a.md").exists());
 }
 
-with_each!(who_may_only_look: claude codex gemini opencode qwen copilot);
+with_each!(who_may_only_look: claude codex gemini qwen, also opencode copilot);
 
 #[test]
 fn claude_may_not_use_a_tool() {
